@@ -1,0 +1,69 @@
+"""Outside values to subjects: each is read exactly, checked against the vocabulary, and refused by name when unfit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from compiler import core as c
+from compiler.to_exact import Subject, Unusable, Value
+from rules_dsl.check import UNCERTAINTY
+from rules_dsl.units import UnitError, quantity, show
+
+
+def read(vocabulary: Mapping[str, c.Declared], raw: Mapping[str, Any]) -> Subject:
+    """The subject that plain data describes: texts with units, booleans for flags, names for choices, and `members`.
+
+    Nothing raises: what cannot be used becomes `Unusable` with the reason. A plain number is unusable too, since it
+    says no unit; so are values outside the declared range. An uncertain quantity without a stated uncertainty gets the
+    vocabulary's. Names that the vocabulary does not know are left out.
+    """
+    values: dict[str, Value] = {name: read_one(d, raw[name]) for name, d in vocabulary.items() if name in raw}
+    for name, declared in vocabulary.items():
+        companion = name + UNCERTAINTY
+        if declared.uncertain is not None and name in values and companion not in raw:
+            values[companion] = declared.uncertain
+    members = raw.get("members", ())
+    if not isinstance(members, list | tuple):
+        members = ()
+    inside = [read(vocabulary, m if isinstance(m, Mapping) else {}).values for m in members]
+    return Subject(values, inside)
+
+
+def read_one(declared: c.Declared, raw: Any) -> Value:
+    """One value in base units, or why it cannot be used."""
+    if raw is None:
+        return Unusable("null")
+    if declared.names:
+        return _alternative(declared, raw)
+    if isinstance(raw, bool):
+        return Unusable(f"true or false where a value in {declared.unit.text} is needed")
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return Unusable("not a finite number")
+    if not isinstance(raw, str):
+        return Unusable(f'without a unit: write it as text, such as "1 {declared.unit.text}"')
+    try:
+        found = quantity(raw)
+    except UnitError as error:
+        return Unusable(str(error))
+    if found.dimension != declared.unit.dimension:
+        return Unusable(f"in `{found.unit.text}` where {declared.unit.text} is needed")
+    return in_range(declared, found.base)
+
+
+def in_range(declared: c.Declared, value: Fraction) -> Value:
+    """The value, or why it lies outside what the vocabulary allows."""
+    if declared.low <= value <= declared.high:
+        return value
+    low, high = show(declared.low, declared.unit), show(declared.high, declared.unit)
+    return Unusable(f"outside the range from {low} to {high}")
+
+
+def _alternative(declared: c.Declared, raw: Any) -> Value:
+    if declared.names == ("no", "yes") and isinstance(raw, bool):
+        return Fraction(int(raw))
+    if isinstance(raw, str) and raw in declared.names:
+        return Fraction(declared.names.index(raw))
+    return Unusable(f"not one of {', '.join(declared.names)}")

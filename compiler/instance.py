@@ -1,0 +1,121 @@
+"""Rules of one concrete subject: what applies to a unit, a bid, or a pool with its members, over flat names.
+
+In a pool a member's quantities are `<member>.<quantity>`, its unit rules stand beside the pool's, and sums over members
+are written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from compiler import core as c
+from compiler.to_exact import Subject, Unusable, Value, holds
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The rules of one subject and the vocabulary they speak."""
+
+    subject: str
+    core: str
+    vocabulary: Mapping[str, c.Declared]
+    rules: tuple[c.CoreRule, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """The quantities that the rules speak of, in the order of the vocabulary."""
+        used = {n for r in self.rules for node in parts(r) for n in c.names(node)}
+        return tuple(name for name in self.vocabulary if name in used)
+
+
+def parts(rule: c.CoreRule) -> tuple[c.Expr | c.Cond, ...]:
+    """Scope, condition and demand of a rule."""
+    whole = () if rule.whole is None else (rule.whole,)
+    return (rule.scope, rule.when, *rule.margins, *whole)
+
+
+def of_one(core: c.Core, subject: str, checked: str) -> Instance:
+    """The rules of a unit or bid that are checked at a point of the way."""
+    rules = tuple(r for r in core.rules if r.subject == subject and checked in r.checked)
+    return Instance(subject, core.digest, core.declared(), rules)
+
+
+def of_pool(core: c.Core, checked: str, members: Mapping[str, Mapping[str, Value]]) -> Instance:
+    """The rules of a pool and of each member. `members` gives each member's registration, in base units.
+
+    Raises `ValueError` naming member and field when a sum over members depends on a registration that cannot be used.
+    """
+    declared = core.declared()
+    vocabulary = {f"{m}.{d.name}": replace(d, name=f"{m}.{d.name}") for m in members for d in declared.values()}
+    vocabulary |= {d.name: d for d in declared.values() if d.subject == "pool"}
+    rules = [_flat(r, members) for r in core.rules if r.subject == "pool" and checked in r.checked]
+    for member in members:
+        rules += [
+            _of_member(r, member) for r in core.rules if r.subject == "unit" and checked in r.checked
+        ]
+    return Instance("pool", core.digest, vocabulary, tuple(rules))
+
+
+def _of_member(rule: c.CoreRule, member: str) -> c.CoreRule:
+    return replace(
+        rule,
+        id=f"{rule.id}@{member}",
+        scope=_cond(rule.scope, member, {}),
+        when=_cond(rule.when, member, {}),
+        margins=tuple(_expr(m, member, {}) for m in rule.margins),
+        whole=None if rule.whole is None else _expr(rule.whole, member, {}),
+    )
+
+
+def _flat(rule: c.CoreRule, members: Mapping[str, Mapping[str, Value]]) -> c.CoreRule:
+    return replace(
+        rule,
+        scope=_cond(rule.scope, "", members),
+        when=_cond(rule.when, "", members),
+        margins=tuple(_expr(m, "", members) for m in rule.margins),
+        whole=None if rule.whole is None else _expr(rule.whole, "", members),
+    )
+
+
+def _cond(condition: c.Cond, member: str, members: Mapping[str, Mapping[str, Value]]) -> c.Cond:
+    match condition:
+        case c.Le(expr, strict):
+            return c.Le(_expr(expr, member, members), strict)
+        case c.All(inner):
+            return c.All(tuple(_cond(part, member, members) for part in inner))
+        case c.Any_(inner):
+            return c.Any_(tuple(_cond(part, member, members) for part in inner))
+        case _:
+            raise TypeError(f"unknown condition {condition!r}")
+
+
+def _expr(expr: c.Expr, member: str, members: Mapping[str, Mapping[str, Value]]) -> c.Expr:
+    match expr:
+        case c.Var(name):
+            return c.Var(f"{member}.{name}") if member else expr
+        case c.Const() | c.Param():
+            return expr
+        case c.Add(inner):
+            return c.Add(tuple(_expr(part, member, members) for part in inner))
+        case c.Mul(left, right):
+            return c.Mul(_expr(left, member, members), _expr(right, member, members))
+        case c.Div(left, right):
+            return c.Div(_expr(left, member, members), _expr(right, member, members))
+        case c.Extreme(kind, inner):
+            return c.Extreme(kind, tuple(_expr(part, member, members) for part in inner))
+        case c.Piecewise(points, argument):
+            return c.Piecewise(points, _expr(argument, member, members))
+        case c.Total(name, condition):
+            inside = [m for m, values in members.items() if _belongs(condition, m, values)]
+            return c.Add((c.Const(Fraction(0)), *(c.Var(f"{m}.{name}") for m in inside)))
+        case _:
+            raise TypeError(f"unknown expression {expr!r}")
+
+
+def _belongs(condition: c.Cond, member: str, values: Mapping[str, Value]) -> bool:
+    for name in c.names(condition):
+        reading = values.get(name, Unusable("missing"))
+        if isinstance(reading, Unusable):
+            raise ValueError(f"member `{member}`: `{name}` is {reading.reason}")
+    return holds(condition, Subject(values))

@@ -1,0 +1,360 @@
+"""Core to facts: rows of integers with cases, exact over the declared ranges.
+
+A polynomial stands over variables counted in steps of their resolution. `max`, `min` and curves become conjunctions or
+disjunctions; a product of two quantities becomes a product variable. What does not fit is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import gcd, lcm
+
+from compiler import core as c
+from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable
+from compiler.from_syntax import bounds
+from compiler.instance import Instance
+
+Range = tuple[Fraction, Fraction]
+Poly = dict[tuple[int, ...], Fraction]
+"""Monomials (sorted variable positions, at most two) to coefficients; `()` is the constant."""
+
+
+class CannotLower(Exception):
+    """A rule that facts cannot express; the message names the rule and the construct."""
+
+
+def lower(
+    instance: Instance,
+    fixed: Mapping[str, Fraction] | None = None,
+    ranges: Mapping[str, Range] | None = None,
+) -> FactSet:
+    """The facts of an instance.
+
+    `fixed` substitutes quantities by values, `ranges` narrows declared ranges, both in base units; the facts mean what
+    the rules mean for every assignment inside the ranges.
+    Raises `CannotLower` for a rule that demands a whole multiple, multiplies more than two quantities, or whose
+    parameter nobody has chosen.
+    """
+    fixed, ranges = dict(fixed or {}), dict(ranges or {})
+    names = [name for name in instance.names() if name not in fixed]
+    space: dict[str, Range] = {}
+    for name in names:
+        declared = instance.vocabulary[name]
+        low, high = ranges.get(name, (declared.low, declared.high))
+        space[name] = max(low, declared.low), min(high, declared.high)
+    for name, value in fixed.items():
+        space[name] = value, value
+    build = _Lower(instance, {name: i for i, name in enumerate(names)}, fixed, space)
+    rules = tuple(build.rule(rule) for rule in instance.rules)
+    variables = []
+    for name in names:
+        declared = instance.vocabulary[name]
+        low, high = (end / declared.resolution for end in space[name])
+        step = declared.resolution / declared.unit.factor
+        variables.append(
+            Variable(name, declared.unit.text, step, -(-low // 1), high // 1, declared.role)
+        )
+    return FactSet(instance.subject, instance.core, tuple(variables), tuple(build.products), rules)
+
+
+@dataclass(slots=True)
+class _Lower:
+    instance: Instance
+    position: dict[str, int]
+    fixed: Mapping[str, Fraction]
+    space: dict[str, Range]
+    products: list[tuple[int, int, int]] = field(default_factory=list)
+    now: str = ""
+
+    def refuse(self, what: str) -> CannotLower:
+        return CannotLower(f"rule `{self.now}`: {what} cannot be written as facts")
+
+    def rule(self, rule: c.CoreRule) -> RuleFact:
+        self.now = rule.id
+        if rule.whole is not None:
+            raise self.refuse("a whole multiple")
+        for part in (rule.scope, rule.when, *rule.margins):
+            for param in c.params(part):
+                if param.value is None:
+                    raise self.refuse(f"parameter `{param.name}`, which nobody has chosen,")
+        scope = self.condition(rule.scope)
+        unless = self.condition(c.negate(rule.when))
+        outer = dict(self.space)
+        self._narrow(rule.when)
+        demand = conjunction([self.condition(c.Le(_negative(m), False)) for m in rule.margins])
+        self.space = outer
+        body = disjunction([unless, demand])
+        return RuleFact(rule.id, rule.title, rule.clause, rule.evidence, rule.blocks, scope, body)
+
+    def _narrow(self, when: c.Cond) -> None:
+        """Where the condition holds, its one-variable rows bound their variable: the demand matters only there."""
+        for part in when.parts if isinstance(when, c.All) else (when,):
+            if isinstance(part, c.All):
+                self._narrow(part)
+            if not isinstance(part, c.Le):
+                continue
+            poly = self.polynomial(part.expr)
+            variables = [m for m in poly or {} if m]
+            if poly is None or len(variables) != 1 or len(variables[0]) != 1:
+                continue
+            name = next(n for n, i in self.position.items() if i == variables[0][0])
+            slope = poly[variables[0]]
+            limit = -poly.get((), Fraction(0)) / slope * self.instance.vocabulary[name].resolution
+            low, high = self.space[name]
+            if low <= limit <= high:
+                self.space[name] = (low, limit) if slope > 0 else (limit, high)
+
+    # conditions
+
+    def condition(self, condition: c.Cond) -> Fact:
+        match condition:
+            case c.All(parts):
+                return conjunction([self.condition(part) for part in parts])
+            case c.Any_(parts):
+                return disjunction([self.condition(part) for part in parts])
+            case c.Le(expr, strict):
+                return self.at_most_zero(self.terms(expr), strict)
+            case _:
+                raise TypeError(f"unknown condition {condition!r}")
+
+    def at_most_zero(self, terms: Sequence[tuple[c.Expr, c.Expr | None]], strict: bool) -> Fact:
+        """Facts of `sum of factor * node <= 0`, where a node is a `max`, `min` or curve, or None for a plain term."""
+        bent = next((i for i, (_, node) in enumerate(terms) if node is not None), None)
+        if bent is None:
+            return self.row(self._poly_sum([factor for factor, _ in terms]), strict)
+        factor, node = terms[bent]
+        rest = [term for i, term in enumerate(terms) if i != bent]
+        low, high = bounds(factor, self.space)
+        assert isinstance(node, c.Extreme | c.Piecewise)
+        if low < 0 < high:
+            # The sign of the factor decides which way the bend points: both readings, each where it is right.
+            negative, positive = self.condition(c.Le(factor, True)), self.condition(c.Le(_negative(factor), True))
+            return conjunction(
+                [
+                    disjunction([negative, self._bend(factor, node, rest, strict, 1)]),
+                    disjunction([positive, self._bend(factor, node, rest, strict, -1)]),
+                ]
+            )
+        return self._bend(factor, node, rest, strict, 1 if low >= 0 else -1)
+
+    def _bend(
+        self,
+        factor: c.Expr,
+        node: c.Extreme | c.Piecewise,
+        rest: list[tuple[c.Expr, c.Expr | None]],
+        strict: bool,
+        sign: int,
+    ) -> Fact:
+        if isinstance(node, c.Extreme):
+            kind, branches = node.kind, self._live(node)
+        else:
+            shape = self._shape(node)
+            if shape is None:
+                return self._pieces(factor, node, rest, strict)
+            kind, branches = shape
+        facts = [self.at_most_zero(self.terms(c.Mul(factor, branch)) + rest, strict) for branch in branches]
+        return conjunction(facts) if (kind == "max") == (sign > 0) else disjunction(facts)
+
+    def _live(self, node: c.Extreme) -> list[c.Expr]:
+        """The parts that can be the greatest (least) somewhere in the ranges."""
+        sign = 1 if node.kind == "max" else -1
+        ends = []
+        for part in node.parts:
+            low, high = bounds(part, self.space)
+            ends.append((low, high) if sign > 0 else (-high, -low))
+        keep: list[c.Expr] = []
+        for i, part in enumerate(node.parts):
+            beaten = any(
+                j != i and ends[i][1] <= ends[j][0] and (ends[j] != ends[i] or j < i) for j in range(len(ends))
+            )
+            if not beaten:
+                keep.append(part)
+        return keep
+
+    def _shape(self, node: c.Piecewise) -> tuple[str, list[c.Expr]] | None:
+        """A curve as the `min` of its lines where it bends down throughout, the `max` where it bends up."""
+        pieces = self._lines(node)
+        slopes = [slope for _, _, slope, _ in pieces]
+        lines = [_line(slope, offset, node.argument) for _, _, slope, offset in pieces]
+        if all(a >= b for a, b in zip(slopes, slopes[1:], strict=False)):
+            return "min", lines
+        if all(a <= b for a, b in zip(slopes, slopes[1:], strict=False)):
+            return "max", lines
+        return None
+
+    def _lines(self, node: c.Piecewise) -> list[tuple[Fraction | None, Fraction | None, Fraction, Fraction]]:
+        """(from, to, slope, offset) of each straight piece that the argument's range meets."""
+        low, high = bounds(node.argument, self.space)
+        points = node.points
+        zero = Fraction(0)
+        pieces: list[tuple[Fraction | None, Fraction | None, Fraction, Fraction]] = [
+            (None, points[0][0], zero, points[0][1])
+        ]
+        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+            slope = (y1 - y0) / (x1 - x0)
+            pieces.append((x0, x1, slope, y0 - slope * x0))
+        pieces.append((points[-1][0], None, zero, points[-1][1]))
+        met = [p for p in pieces if (p[0] is None or p[0] < high) and (p[1] is None or p[1] > low)]
+        return met or [next(p for p in pieces if (p[0] is None or p[0] <= low) and (p[1] is None or low <= p[1]))]
+
+    def _pieces(
+        self,
+        factor: c.Expr,
+        node: c.Piecewise,
+        rest: list[tuple[c.Expr, c.Expr | None]],
+        strict: bool,
+    ) -> Fact:
+        facts = []
+        for start, end, slope, offset in self._lines(node):
+            outside = []
+            if start is not None:
+                outside.append(self.condition(c.Le(c.Add((node.argument, c.Const(-start))), True)))
+            if end is not None:
+                outside.append(self.condition(c.Le(c.Add((c.Const(end), _negative(node.argument))), True)))
+            line = _line(slope, offset, node.argument)
+            facts.append(disjunction([*outside, self.at_most_zero(self.terms(c.Mul(factor, line)) + rest, strict)]))
+        return conjunction(facts)
+
+    # sums
+
+    def terms(self, expr: c.Expr) -> list[tuple[c.Expr, c.Expr | None]]:
+        """The expression as a sum of factor times node; factors are free of `max`, `min` and curves."""
+        one = c.Const(Fraction(1))
+        match expr:
+            case c.Add(parts):
+                return [term for part in parts for term in self.terms(part)]
+            case c.Extreme() | c.Piecewise():
+                return [(one, expr)]
+            case c.Div(left, right):
+                return self.terms(c.Mul(left, c.Const(1 / self._constant(right))))
+            case c.Mul(left, right):
+                out: list[tuple[c.Expr, c.Expr | None]] = []
+                for a, x in self.terms(left):
+                    for b, y in self.terms(right):
+                        if x is not None and y is not None:
+                            raise self.refuse("a product of two bent expressions")
+                        out.append((c.Mul(a, b), x if x is not None else y))
+                return out
+            case _:
+                return [(expr, None)]
+
+    def _constant(self, expr: c.Expr) -> Fraction:
+        poly = self.polynomial(expr)
+        if poly is None or any(poly[m] for m in poly if m) or not poly.get(()):
+            raise self.refuse("division by anything but a number other than zero")
+        return poly[()]
+
+    def polynomial(self, expr: c.Expr) -> Poly | None:
+        """The expression over steps, None when it bends."""
+        match expr:
+            case c.Const(value):
+                return {(): value}
+            case c.Param(_, _, _, value):
+                assert value is not None
+                return {(): value}
+            case c.Var(name):
+                if name in self.fixed:
+                    return {(): self.fixed[name]}
+                return {(self.position[name],): self.instance.vocabulary[name].resolution}
+            case c.Add(parts):
+                polys = [self.polynomial(part) for part in parts]
+                return None if None in polys else _sum([p for p in polys if p is not None])
+            case c.Mul(left, right):
+                a, b = self.polynomial(left), self.polynomial(right)
+                if a is None or b is None:
+                    return None
+                out: Poly = {}
+                for m, x in a.items():
+                    for n, y in b.items():
+                        key = tuple(sorted(m + n))
+                        out[key] = out.get(key, Fraction(0)) + x * y
+                return {m: x for m, x in out.items() if x or not m}
+            case c.Div(left, right):
+                return self.polynomial(c.Mul(left, c.Const(1 / self._constant(right))))
+            case c.Extreme() | c.Piecewise():
+                return None
+            case _:
+                raise TypeError(f"unknown expression {expr!r}")
+
+    def _poly_sum(self, factors: Sequence[c.Expr]) -> Poly:
+        polys = [self.polynomial(factor) for factor in factors]
+        assert None not in polys
+        return _sum([p for p in polys if p is not None])
+
+    def row(self, poly: Poly, strict: bool) -> Fact:
+        """`poly <= 0` as one row of integers without common divisor, decided at once where the ranges allow."""
+        coefficients: dict[int, Fraction] = {}
+        least = most = Fraction(0)
+        for monomial, a in poly.items():
+            if not monomial or not a:
+                continue
+            if len(monomial) > 2:
+                raise self.refuse("a product of more than two quantities")
+            index = monomial[0] if len(monomial) == 1 else self._product(*monomial)
+            coefficients[index] = coefficients.get(index, Fraction(0)) + a
+            corners = [Fraction(1)]
+            for variable in monomial:
+                corners = [x * end for x in corners for end in self._ends(variable)]
+            least, most = least + min(a * x for x in corners), most + max(a * x for x in corners)
+        limit = -poly.get((), Fraction(0))
+        if most < limit or (most == limit and not strict):
+            return TRUE
+        if least > limit or (least == limit and strict):
+            return FALSE
+        scale = lcm(limit.denominator, *(a.denominator for a in coefficients.values()))
+        whole = {i: int(a * scale) for i, a in sorted(coefficients.items()) if a}
+        right = int(limit * scale)
+        common = gcd(right, *whole.values())
+        return ("L", tuple((i, a // common) for i, a in whole.items()), right // common, strict)
+
+    def _ends(self, variable: int) -> Range:
+        name = next(n for n, i in self.position.items() if i == variable)
+        resolution = self.instance.vocabulary[name].resolution
+        low, high = self.space[name]
+        return low / resolution, high / resolution
+
+    def _product(self, x: int, y: int) -> int:
+        found = next((w for w, a, b in self.products if (a, b) == (x, y)), None)
+        if found is None:
+            found = len(self.position) + len(self.products)
+            self.products.append((found, x, y))
+        return found
+
+
+def conjunction(facts: Sequence[Fact]) -> Fact:
+    """All of the facts, flat, each once."""
+    return _join("A", facts, TRUE, FALSE)
+
+
+def disjunction(facts: Sequence[Fact]) -> Fact:
+    """At least one of the facts, flat, each once."""
+    return _join("O", facts, FALSE, TRUE)
+
+
+def _join(tag: str, facts: Sequence[Fact], neutral: Fact, absorbing: Fact) -> Fact:
+    flat: list[Fact] = []
+    for fact in facts:
+        if fact == absorbing:
+            return absorbing
+        for part in fact[1] if fact[0] == tag else (fact,):
+            if part not in flat:
+                flat.append(part)
+    return flat[0] if len(flat) == 1 else (tag, tuple(flat)) if flat else neutral
+
+
+def _sum(polys: Sequence[Poly]) -> Poly:
+    out: Poly = {}
+    for poly in polys:
+        for monomial, a in poly.items():
+            out[monomial] = out.get(monomial, Fraction(0)) + a
+    return out
+
+
+def _negative(expr: c.Expr) -> c.Expr:
+    return c.Mul(c.Const(Fraction(-1)), expr)
+
+
+def _line(slope: Fraction, offset: Fraction, argument: c.Expr) -> c.Expr:
+    return c.Add((c.Mul(c.Const(slope), argument), c.Const(offset)))

@@ -1,0 +1,63 @@
+"""Finds rule packs and reads them: a pack is a folder of `.rules` files, the vocabulary stands beside the packs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rules_dsl import tree as t
+from rules_dsl.check import Program, check
+from rules_dsl.diagnostics import Diagnostic, RulesError
+from rules_dsl.parse import parse
+
+HOME = Path(__file__).resolve().parent
+VOCABULARY = HOME / "vocabulary.rules"
+
+
+def packs() -> tuple[str, ...]:
+    """Names of the packs that ship with Lexwatt."""
+    return tuple(sorted(path.name for path in HOME.iterdir() if path.is_dir() and any(path.glob("*.rules"))))
+
+
+def files_of(names_or_paths: Sequence[str | Path]) -> tuple[Path, ...]:
+    """The rule files of packs given by name, folder or file, the vocabulary first.
+
+    Raises `RulesError` for a name that is neither a pack nor a path with rule files.
+    """
+    found: list[Path] = [VOCABULARY]
+    for item in names_or_paths:
+        shipped = HOME / str(item)
+        path = shipped if str(item) in packs() else Path(item)
+        more = sorted(path.rglob("*.rules")) if path.is_dir() else [path] if path.is_file() else []
+        if not more:
+            span = t.Span(str(item), 1, 1, 1, 2)
+            hint = f"packs that ship: {', '.join(packs())}"
+            raise RulesError([Diagnostic("no-pack", f"`{item}` is neither a pack nor a path with rule files", span, hint)])
+        found += [p for p in more if p.resolve() not in {f.resolve() for f in found}]
+    return tuple(found)
+
+
+def sources_of(names_or_paths: Sequence[str | Path]) -> dict[str, str]:
+    """Text of each rule file by the name that diagnostics use."""
+    return {str(path): path.read_text(encoding="utf-8") for path in files_of(names_or_paths)}
+
+
+def load(names_or_paths: Sequence[str | Path]) -> Program:
+    """The checked program of some packs.
+
+    Raises `RulesError` with the findings of every file.
+    """
+    return load_texts(sources_of(names_or_paths))
+
+
+def load_texts(sources: dict[str, str]) -> Program:
+    """The checked program of rule texts by file name; raises `RulesError` with the findings of every file."""
+    trees, findings = [], []
+    for name, text in sources.items():
+        try:
+            trees.append(parse(text, name))
+        except RulesError as error:
+            findings += error.diagnostics
+    if findings:
+        raise RulesError(findings)
+    return check(trees)
