@@ -184,7 +184,7 @@ class Core:
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 form of lists, texts, whole numbers below 2^53 and objects with ASCII keys, which is all that is used."""
+    """RFC 8785 form of lists, texts, whole numbers below 2^53 and objects with ASCII keys: all that is used here."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

@@ -27,8 +27,8 @@ FALSE: Fact = ("O", ())
 class Variable:
     """One quantity, counted in whole steps of `resolution` `unit`s.
 
-    `low` and `high` bound it in steps. `role` is the vocabulary's: nameplate, measured, estimated, commanded, scheduled,
-    bid. `name` is the quantity's, prefixed with the member's identity in a pool.
+    `low` and `high` bound it in steps. `role` is the vocabulary's: nameplate, measured, estimated, commanded,
+    scheduled, bid. `name` is the quantity's, prefixed with the member's identity in a pool.
     """
 
     name: str
@@ -74,6 +74,13 @@ class FactSet:
         """Position of each plain variable by name."""
         return {v.name: i for i, v in enumerate(self.variables)}
 
+    def plain(self, fact: Fact) -> set[int]:
+        """The plain variables behind a fact: a product stands for its two factors."""
+        out: set[int] = set()
+        for i in mentions(fact):
+            out.update((i,) if i < len(self.variables) else self.products[i - len(self.variables)][1:])
+        return out
+
     def box(self) -> tuple[tuple[int, int], ...]:
         """Declared bounds of every variable in steps; those of a product follow from its factors."""
         plain = [(v.low, v.high) for v in self.variables]
@@ -108,7 +115,7 @@ def holds(fact: Fact, values: Mapping[int, Fraction | int]) -> bool:
     """Whether a fact holds of exact values in steps; raises `KeyError` on a variable without one."""
     if fact[0] == "L":
         total = sum(a * values[i] for i, a in fact[1])
-        return total < fact[2] if fact[3] else total <= fact[2]
+        return bool(total < fact[2] if fact[3] else total <= fact[2])
     if fact[0] == "A":
         return all(holds(part, values) for part in fact[1])
     return any(holds(part, values) for part in fact[1])

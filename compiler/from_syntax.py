@@ -31,8 +31,7 @@ def to_core(program: Program, on: date, choices: Mapping[str, Fraction] | None =
     build = _Build(program, on, dict(choices or {}))
     rules = tuple(build.rule(entry.id, entry.rule) for entry in program.rules if entry.rule.source.in_force(on))
     theorems = tuple(
-        c.CoreTheorem(f"{pack}/{x.name}", x.title, x.subject, x.kind, x.cause, x.effect)
-        for pack, x in program.theorems
+        c.CoreTheorem(f"{pack}/{x.name}", x.title, x.subject, x.kind, x.cause, x.effect) for pack, x in program.theorems
     )
     if build.findings:
         raise RulesError(build.findings)

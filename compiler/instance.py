@@ -51,9 +51,7 @@ def of_pool(core: c.Core, checked: str, members: Mapping[str, Mapping[str, Value
     vocabulary |= {d.name: d for d in declared.values() if d.subject == "pool"}
     rules = [_flat(r, members) for r in core.rules if r.subject == "pool" and checked in r.checked]
     for member in members:
-        rules += [
-            _of_member(r, member) for r in core.rules if r.subject == "unit" and checked in r.checked
-        ]
+        rules += [_of_member(r, member) for r in core.rules if r.subject == "unit" and checked in r.checked]
     return Instance("pool", core.digest, vocabulary, tuple(rules))
 
 

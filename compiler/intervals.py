@@ -70,7 +70,9 @@ def union(intervals: Sequence[Interval]) -> Intervals:
     """Disjoint ascending intervals that cover the same numbers."""
     out: list[Interval] = []
     for item in sorted(intervals, key=lambda i: (i.low, i.low_open)):
-        if out and (item.low < out[-1].high or (item.low == out[-1].high and not (item.low_open and out[-1].high_open))):
+        if out and (
+            item.low < out[-1].high or (item.low == out[-1].high and not (item.low_open and out[-1].high_open))
+        ):
             last = out[-1]
             high, shut = max((last.high, not last.high_open), (item.high, not item.high_open))
             out[-1] = Interval(last.low, high, last.low_open, not shut)

@@ -6,6 +6,7 @@ disjunctions; a product of two quantities becomes a product variable. What does 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -53,9 +54,7 @@ def lower(
         declared = instance.vocabulary[name]
         low, high = (end / declared.resolution for end in space[name])
         step = declared.resolution / declared.unit.factor
-        variables.append(
-            Variable(name, declared.unit.text, step, -(-low // 1), high // 1, declared.role)
-        )
+        variables.append(Variable(name, declared.unit.text, step, -(-low // 1), high // 1, declared.role))
     return FactSet(instance.subject, instance.core, tuple(variables), tuple(build.products), rules)
 
 
@@ -130,7 +129,10 @@ class _Lower:
         assert isinstance(node, c.Extreme | c.Piecewise)
         if low < 0 < high:
             # The sign of the factor decides which way the bend points: both readings, each where it is right.
-            negative, positive = self.condition(c.Le(factor, True)), self.condition(c.Le(_negative(factor), True))
+            negative, positive = (
+                self.condition(c.Le(factor, True)),
+                self.condition(c.Le(_negative(factor), True)),
+            )
             return conjunction(
                 [
                     disjunction([negative, self._bend(factor, node, rest, strict, 1)]),
@@ -178,9 +180,9 @@ class _Lower:
         pieces = self._lines(node)
         slopes = [slope for _, _, slope, _ in pieces]
         lines = [_line(slope, offset, node.argument) for _, _, slope, offset in pieces]
-        if all(a >= b for a, b in zip(slopes, slopes[1:], strict=False)):
+        if all(a >= b for a, b in itertools.pairwise(slopes)):
             return "min", lines
-        if all(a <= b for a, b in zip(slopes, slopes[1:], strict=False)):
+        if all(a <= b for a, b in itertools.pairwise(slopes)):
             return "max", lines
         return None
 
@@ -192,7 +194,7 @@ class _Lower:
         pieces: list[tuple[Fraction | None, Fraction | None, Fraction, Fraction]] = [
             (None, points[0][0], zero, points[0][1])
         ]
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
             slope = (y1 - y0) / (x1 - x0)
             pieces.append((x0, x1, slope, y0 - slope * x0))
         pieces.append((points[-1][0], None, zero, points[-1][1]))

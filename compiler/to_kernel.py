@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.facts import Fact, FactSet, RuleFact, mentions, rows
+from compiler.facts import Fact, FactSet, RuleFact, rows
 from compiler.to_exact import Verdict
 
 CODES: tuple[Verdict, ...] = (
@@ -47,22 +47,14 @@ class Kernel:
             for row in (*rows(rule.scope), *rows(rule.body)):
                 bound = row[2] - 1 if row[3] else row[2]
                 wide = sum(abs(a) * reach[i] for i, a in row[1]) >= _LIMIT or abs(bound) >= _LIMIT
-                wide |= any(self._wide_products[i - len(facts.variables)] for i, _ in row[1] if i >= len(facts.variables))
+                wide |= any(
+                    self._wide_products[i - len(facts.variables)] for i, _ in row[1] if i >= len(facts.variables)
+                )
                 self._rows[row] = _Row(row[1], bound, wide)
         self._needs = [
-            (self._plain(mentions(rule.scope)), self._plain(mentions(rule.scope) | mentions(rule.body)))
+            (sorted(facts.plain(rule.scope)), sorted(facts.plain(rule.scope) | facts.plain(rule.body)))
             for rule in facts.rules
         ]
-
-    def _plain(self, indices: frozenset[int]) -> list[int]:
-        """The quantities behind some variables: a product needs both its factors."""
-        out: set[int] = set()
-        for i in indices:
-            if i < len(self.facts.variables):
-                out.add(i)
-            else:
-                out.update(self.facts.products[i - len(self.facts.variables)][1:])
-        return sorted(out)
 
     def judge(self, values: NDArray[np.int64], usable: NDArray[np.bool_]) -> NDArray[np.int8]:
         """Codes (see `CODES`) of shape (states, rules).
@@ -94,12 +86,13 @@ class Kernel:
         known: dict[Fact, NDArray[np.bool_]],
     ) -> NDArray[np.int8]:
         size = len(usable)
-        scope, body = self._fact(rule.scope, columns, known, size), self._fact(rule.body, columns, known, size)
+        scope, body = (
+            self._fact(rule.scope, columns, known, size),
+            self._fact(rule.body, columns, known, size),
+        )
         blind_scope = ~usable[:, needs[0]].all(axis=1)
         blind_body = ~usable[:, needs[1]].all(axis=1)
-        return np.select(
-            [blind_scope, ~scope, blind_body, body], [3, 1, 3, 0], default=2
-        ).astype(np.int8)
+        return np.select([blind_scope, ~scope, blind_body, body], [3, 1, 3, 0], default=2).astype(np.int8)
 
     def _fact(
         self, fact: Fact, columns: list[NDArray[np.generic]], known: dict[Fact, NDArray[np.bool_]], size: int

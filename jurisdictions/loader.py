@@ -32,7 +32,9 @@ def files_of(names_or_paths: Sequence[str | Path]) -> tuple[Path, ...]:
         if not more:
             span = t.Span(str(item), 1, 1, 1, 2)
             hint = f"packs that ship: {', '.join(packs())}"
-            raise RulesError([Diagnostic("no-pack", f"`{item}` is neither a pack nor a path with rule files", span, hint)])
+            raise RulesError(
+                [Diagnostic("no-pack", f"`{item}` is neither a pack nor a path with rule files", span, hint)]
+            )
         found += [p for p in more if p.resolve() not in {f.resolve() for f in found}]
     return tuple(found)
 
@@ -52,7 +54,8 @@ def load(names_or_paths: Sequence[str | Path]) -> Program:
 
 def load_texts(sources: dict[str, str]) -> Program:
     """The checked program of rule texts by file name; raises `RulesError` with the findings of every file."""
-    trees, findings = [], []
+    trees: list[Sequence[t.Statement]] = []
+    findings: list[Diagnostic] = []
     for name, text in sources.items():
         try:
             trees.append(parse(text, name))

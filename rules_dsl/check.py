@@ -5,6 +5,7 @@ Every finding of a run is reported, not the first alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -83,7 +84,9 @@ def _declare(program: Program, pack: str, statement: t.Statement) -> Iterator[Di
         program.settings.append(statement)
         return
     if isinstance(statement, t.Rule | t.Theorem) and not pack:
-        yield Diagnostic("no-pack", "rules and theorems stand in a pack", statement.span, 'begin with `pack NAME "..."`')
+        yield Diagnostic(
+            "no-pack", "rules and theorems stand in a pack", statement.span, 'begin with `pack NAME "..."`'
+        )
     if isinstance(statement, t.Theorem):
         program.theorems.append((pack, statement))
         return
@@ -167,14 +170,23 @@ class _Checker:
         if decl.stale is not None:
             self._same(unit("s").dimension, decl.stale, decl, "the greatest age")
         if decl.low.base > decl.high.base or decl.resolution.base <= 0:
-            self.say("range", f"`{decl.name}` needs a positive resolution and a range that ends after it begins", decl)
+            self.say(
+                "range",
+                f"`{decl.name}` needs a positive resolution and a range that ends after it begins",
+                decl,
+            )
         elif any((end.base / decl.resolution.base).denominator != 1 for end in (decl.low, decl.high)):
             self.say("range", f"the range of `{decl.name}` does not end on a step of its resolution", decl)
 
     def _source(self, source: t.Source) -> None:
         instrument = self.program.instruments.get(source.instrument)
         if instrument is None:
-            self.say("unknown", f"no instrument is called `{source.instrument}`", source, "declare it with `instrument`")
+            self.say(
+                "unknown",
+                f"no instrument is called `{source.instrument}`",
+                source,
+                "declare it with `instrument`",
+            )
         elif source.evidence == "given" and instrument.authority != "Operator":
             self.say(
                 "evidence",
@@ -209,7 +221,7 @@ class _Checker:
             self._same(curve.argument.dimension, x, curve, f"a point of `{curve.name}`")
             self._same(curve.result.dimension, y, curve, f"a value of `{curve.name}`")
         xs = [x.base for x, _ in curve.points]
-        if len(xs) < 2 or any(a >= b for a, b in zip(xs, xs[1:], strict=False)):
+        if len(xs) < 2 or any(a >= b for a, b in itertools.pairwise(xs)):
             self.say("curve", f"the points of `{curve.name}` do not ascend, or there are fewer than two", curve)
 
     def _rule(self, rule: t.Rule) -> None:
@@ -225,7 +237,9 @@ class _Checker:
             not e.allows for x in rule.examples for e in x.expected
         ):
             self.say(
-                "example", f"rule `{rule.name}` needs an example that is allowed and one that is refused", rule
+                "example",
+                f"rule `{rule.name}` needs an example that is allowed and one that is refused",
+                rule,
             )
         for example in rule.examples:
             for given in (*example.given, *(e.given for e in example.expected)):
@@ -245,7 +259,12 @@ class _Checker:
         if given.name in p.choices:
             if given.value not in p.choices[given.name].names:
                 names = ", ".join(p.choices[given.name].names)
-                self.say("unknown", f"`{given.value}` is not an alternative of `{given.name}`", given, f"one of {names}")
+                self.say(
+                    "unknown",
+                    f"`{given.value}` is not an alternative of `{given.name}`",
+                    given,
+                    f"one of {names}",
+                )
         elif isinstance(given.value, str):
             self.say("dimension", f"`{given.name}` needs a number with its unit", given)
         else:
@@ -373,7 +392,12 @@ class _Checker:
                             f"one of {', '.join(choice.names)}",
                         )
             elif choice.names != ("no", "yes"):
-                self.say("dimension", f"`{name}` is not a yes-or-no quantity", condition, f"write `{name} in {{...}}`")
+                self.say(
+                    "dimension",
+                    f"`{name}` is not a yes-or-no quantity",
+                    condition,
+                    f"write `{name} in {{...}}`",
+                )
 
 
 def clause(program: Program, source: t.Source) -> str:

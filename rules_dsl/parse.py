@@ -77,9 +77,7 @@ def _unexpected(error: UnexpectedInput, file: str) -> Diagnostic:
         token = error.token
         width = max(1, len(str(token)))
         found = "the end of the file" if token.type == "$END" else f"`{token}`"
-        line, column = (
-            (token.line or 1, token.column or 1) if token.type != "$END" else (error.line, error.column)
-        )
+        line, column = (token.line or 1, token.column or 1) if token.type != "$END" else (error.line, error.column)
     elif isinstance(error, UnexpectedCharacters):
         expected, width, found = set(error.allowed or ()), 1, f"`{error.char}`"
         line, column = error.line, error.column
@@ -248,9 +246,7 @@ class _Build(Transformer[Token, Any]):
         name, title, source, evidence, force, checked, (subject, scope), when, must, *rest = parts
         examples = tuple(part for part in rest if isinstance(part, t.Example))
         notes = [part for part in rest if isinstance(part, str)]
-        exceptions = tuple(
-            part for part in rest if part is not None and not isinstance(part, (t.Example, str))
-        )
+        exceptions = tuple(part for part in rest if part is not None and not isinstance(part, (t.Example, str)))
         return t.Rule(
             name,
             title,
@@ -269,8 +265,7 @@ class _Build(Transformer[Token, Any]):
     def _must(kind: str) -> Any:  # type: ignore[misc]
         def build(self: _Build, meta: Meta, parts: list[Any]) -> t.Must:
             right = tuple(
-                t.Literal(part, span=self._span(meta)) if isinstance(part, Quantity) else part
-                for part in parts[1:]
+                t.Literal(part, span=self._span(meta)) if isinstance(part, Quantity) else part for part in parts[1:]
             )
             return t.Must(kind, parts[0], right, span=self._span(meta))
 

@@ -295,15 +295,4 @@ class Theorem(Node):
     effect: str
 
 
-Statement = (
-    Pack
-    | QuantityDecl
-    | ChoiceDecl
-    | Instrument
-    | Parameter
-    | Setting
-    | Definition
-    | Curve
-    | Rule
-    | Theorem
-)
+Statement = Pack | QuantityDecl | ChoiceDecl | Instrument | Parameter | Setting | Definition | Curve | Rule | Theorem
