@@ -13,8 +13,7 @@ from compiler.lower import conjunction, disjunction
 def substitute(facts: FactSet, fact: Fact, values: Mapping[int, Fraction | int]) -> Fact:
     """The fact with known plain variables replaced by their values in steps, over the variables that stay.
 
-    A product of two known variables becomes a number, of one a multiple of the other. Raises `ValueError` for a product
-    of two unknown ones.
+    A product of two known variables becomes a number, of one a multiple of the other; of two unknown ones it stays.
     """
     if fact[0] != "L":
         parts = [substitute(facts, part, values) for part in fact[1]]
@@ -30,11 +29,9 @@ def substitute(facts: FactSet, fact: Fact, values: Mapping[int, Fraction | int])
                 factor *= values[j]
             else:
                 free.append(j)
-        if len(free) > 1:
-            names = " and ".join(facts.variables[j].name for j in free)
-            raise ValueError(f"a product of {names}, neither of which is known")
         if free:
-            terms[free[0]] = terms.get(free[0], Fraction(0)) + factor
+            left = i if len(free) > 1 else free[0]
+            terms[left] = terms.get(left, Fraction(0)) + factor
         else:
             rest -= factor
     terms = {i: a for i, a in terms.items() if a}

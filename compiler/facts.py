@@ -56,7 +56,8 @@ class RuleFact:
 class FactSet:
     """The rules of one subject as facts over shared variables.
 
-    Product variables stand after the plain ones: `products[k] = (w, x, y)` says `w = x*y`, with `w = len(variables) + k`.
+    Product variables stand after the plain ones: `products[k] = (w, x, y)` says `w = x*y`, where `w` is
+    `len(variables) + k`.
     """
 
     subject: str

@@ -123,8 +123,9 @@ class _Lower:
         bent = next((i for i, (_, node) in enumerate(terms) if node is not None), None)
         if bent is None:
             return self.row(self._poly_sum([factor for factor, _ in terms]), strict)
-        factor, node = terms[bent]
-        rest = [term for i, term in enumerate(terms) if i != bent]
+        node = terms[bent][1]
+        factor = c.Add(tuple(f for f, other in terms if other == node))
+        rest = [term for term in terms if term[1] != node]
         low, high = bounds(factor, self.space)
         assert isinstance(node, c.Extreme | c.Piecewise)
         if low < 0 < high:

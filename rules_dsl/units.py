@@ -74,7 +74,8 @@ def unit(text: str) -> Unit:
         one = _registry().Quantity(Fraction(1), _registry().parse_units(text)).to_root_units()
     except (pint.errors.PintError, AssertionError, AttributeError, TypeError) as error:
         raise UnitError(f"`{text}` is not a known unit") from error
-    dimension = tuple(sorted((name.strip("[]"), int(str(power))) for name, power in one.dimensionality.items() if power))
+    powers = ((name.strip("[]"), int(str(power))) for name, power in one.dimensionality.items() if power)
+    dimension = tuple(sorted(powers))
     return Unit(text, Fraction(one.magnitude), dimension)
 
 

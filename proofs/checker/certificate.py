@@ -1,0 +1,406 @@
+"""Checks that no assignment satisfies a set of linear facts. Standard library alone, whole numbers alone.
+
+    fact ::= ("L", terms, b, strict)   sum of a*x[i] <= b, or < b when strict; terms ((i, a), ...), i increasing, a != 0
+           | ("A", facts)              all of them
+           | ("O", facts)              at least one of them
+
+A certificate is a tree:
+
+    ("F", ((k, m), ...))    Farkas leaf: m > 0 times linear fact k, summed, is beaten by the box
+    ("S", k, (tree, ...))   one tree for each member of disjunction k
+    ("I", i, c, tree, tree) x[i] <= c, or x[i] >= c + 1, for a variable that takes whole values
+    ("C", terms, b, tree, tree)  terms <= b, or terms > b
+    ("P", i, j, tree)       (b1 - a1 x)(b2 - a2 y) >= 0 joins the linear facts; every monomial must be a declared product.
+                            Operand k >= 0 is linear fact k, -1 - 2v the lower bound of variable v, -2 - 2v its upper
+    ("X",)                  some variable's box is empty
+
+Linear facts and disjunctions are numbered in the order in which they join: the problem's from left to right,
+conjunctions opened, then each branch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Fact = tuple[Any, ...]
+Tree = tuple[Any, ...]
+Bound = int | None
+
+MAX_BITS = 4096
+MAX_NODES = 100_000
+MAX_DEPTH = 200
+MAX_BYTES = 4_000_000
+
+
+class Bad(Exception):
+    """A problem, certificate or record that is malformed or does not show what it claims; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Facts over n variables: `box` bounds each (None: unbounded), `ints` take whole values, and for each product
+    (w, x, y) variable w is the product of variables x and y."""
+
+    n: int
+    box: tuple[tuple[Bound, Bound], ...]
+    ints: frozenset[int]
+    products: tuple[tuple[int, int, int], ...]
+    facts: tuple[Fact, ...]
+
+
+def whole(value: object) -> int:
+    """The value, which must be an integer of bearable size (and no boolean)."""
+    if type(value) is not int or value.bit_length() > MAX_BITS:
+        raise Bad("a whole number of at most 4096 bits was expected")
+    return value
+
+
+def _variable(value: object, n: int) -> int:
+    if type(value) is not int or not 0 <= value < n:
+        raise Bad("a variable's position is out of range")
+    return value
+
+
+def _terms(terms: object, n: int) -> None:
+    if type(terms) is not tuple:
+        raise Bad("terms must be a tuple")
+    last = -1
+    for term in terms:
+        if type(term) is not tuple or len(term) != 2:
+            raise Bad("a term is a pair")
+        if _variable(term[0], n) <= last or whole(term[1]) == 0:
+            raise Bad("terms must ascend and have coefficients other than zero")
+        last = term[0]
+
+
+def check_fact(fact: object, n: int, depth: int = 0) -> None:
+    """Raises `Bad` unless the fact is well formed over n variables."""
+    if depth > MAX_DEPTH or type(fact) is not tuple or not fact:
+        raise Bad("a fact is a tuple that nests no deeper than allowed")
+    if fact[0] == "L" and len(fact) == 4:
+        _terms(fact[1], n)
+        whole(fact[2])
+        if type(fact[3]) is not bool:
+            raise Bad("the strict mark must be true or false")
+    elif fact[0] in ("A", "O") and len(fact) == 2 and type(fact[1]) is tuple:
+        for part in fact[1]:
+            check_fact(part, n, depth + 1)
+    else:
+        raise Bad("unknown kind of fact")
+
+
+def check_problem(problem: Problem) -> None:
+    """Raises `Bad` unless the problem is well formed and its box says no more of a product than its factors' boxes do."""
+    n = problem.n
+    if type(n) is not int or not 0 <= n <= 100_000 or len(problem.box) != n:
+        raise Bad("the box must bound each variable")
+    for low, high in problem.box:
+        for end in (low, high):
+            if end is not None:
+                whole(end)
+    for i in problem.ints:
+        _variable(i, n)
+    seen: set[int] = set()
+    for w, x, y in problem.products:
+        if not _variable(x, n) <= _variable(y, n) or _variable(w, n) in seen or w in (x, y):
+            raise Bad("a product names three variables, itself once")
+        seen.add(w)
+    for w, x, y in problem.products:
+        if x in seen or y in seen:
+            raise Bad("a product of a product is not supported")
+        least, most = _corners(problem.box[x], problem.box[y])
+        low, high = problem.box[w]
+        if (low is not None and (least is None or low > least)) or (high is not None and (most is None or high < most)):
+            raise Bad("the box of a product is narrower than its factors allow")
+    for fact in problem.facts:
+        check_fact(fact, n)
+
+
+def _corners(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
+    if None in a or None in b:
+        return None, None
+    found = [x * y for x in a for y in b]  # type: ignore[operator]
+    return min(found), max(found)
+
+
+class _Context:
+    """What holds at a node: linear facts, disjunctions and the box, shared until a branch adds its own."""
+
+    __slots__ = ("box", "choices", "linear")
+
+    def __init__(self, linear: list[Fact], choices: list[tuple[Fact, ...]], box: list[tuple[Bound, Bound]]) -> None:
+        self.linear, self.choices, self.box = linear, choices, box
+
+    def copy(self) -> _Context:
+        return _Context(list(self.linear), list(self.choices), list(self.box))
+
+    def assume(self, fact: Fact) -> None:
+        if fact[0] == "L":
+            self.linear.append(fact)
+        elif fact[0] == "A":
+            for part in fact[1]:
+                self.assume(part)
+        else:
+            self.choices.append(fact[1])
+
+
+def refutes(problem: Problem, certificate: Tree) -> bool:
+    """Whether the certificate shows that nothing satisfies box, whole values, products and facts.
+
+    Raises `Bad` for anything malformed; an auditor treats that as a failed check.
+    """
+    check_problem(problem)
+    products = {(x, y): w for w, x, y in problem.products}
+    root = _Context([], [], list(problem.box))
+    for fact in problem.facts:
+        root.assume(fact)
+    stack: list[tuple[Tree, _Context, int]] = [(certificate, root, 0)]
+    nodes = 0
+    while stack:
+        tree, context, depth = stack.pop()
+        nodes += 1
+        if nodes > MAX_NODES or depth > MAX_DEPTH or type(tree) is not tuple or not tree:
+            raise Bad("the certificate is too large, too deep or no tree")
+        branches = _step(tree, context, problem, products)
+        if branches is None:
+            return False
+        stack += [(t, c, depth + 1) for t, c in branches]
+    return True
+
+
+def _step(
+    tree: Tree, context: _Context, problem: Problem, products: dict[tuple[int, int], int]
+) -> list[tuple[Tree, _Context]] | None:
+    """The branches that remain to be refuted, None when a leaf fails."""
+    match tree:
+        case ("F", multipliers):
+            return [] if leaf(multipliers, context.linear, context.box) else None
+        case ("X",):
+            empty = any(low is not None and high is not None and low > high for low, high in context.box)
+            return [] if empty else None
+        case ("S", k, trees):
+            if type(k) is not int or not 0 <= k < len(context.choices):
+                raise Bad("no such disjunction")
+            members = context.choices[k]
+            if type(trees) is not tuple or len(trees) != len(members):
+                raise Bad("a split needs one tree for each member")
+            out = []
+            for member, sub in zip(members, trees, strict=True):
+                inner = context.copy()
+                inner.assume(member)
+                out.append((sub, inner))
+            return out
+        case ("I", i, c, left, right):
+            if _variable(i, problem.n) not in problem.ints:
+                raise Bad("the variable of a whole-number split need not be whole")
+            whole(c)
+            low, high = context.box[i]
+            below, above = context.copy(), context.copy()
+            below.box[i] = (low, c if high is None else min(c, high))
+            above.box[i] = (c + 1 if low is None else max(c + 1, low), high)
+            return [(left, below), (right, above)]
+        case ("C", terms, b, left, right):
+            _terms(terms, problem.n)
+            whole(b)
+            below, above = context.copy(), context.copy()
+            below.linear.append(("L", terms, b, False))
+            above.linear.append(("L", tuple((i, -a) for i, a in terms), -b, True))
+            return [(left, below), (right, above)]
+        case ("P", i, j, sub):
+            inner = context.copy()
+            inner.linear.append(product(operand(i, context), operand(j, context), products))
+            return [(sub, inner)]
+        case _:
+            raise Bad("unknown kind of certificate node")
+
+
+def leaf(multipliers: object, linear: Sequence[Fact], box: Sequence[tuple[Bound, Bound]]) -> bool:
+    """Whether the weighted sum of linear facts cannot hold inside the box."""
+    if type(multipliers) is not tuple:
+        raise Bad("a leaf holds pairs")
+    total: dict[int, int] = {}
+    right, strict = 0, False
+    for pair in multipliers:
+        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or not 0 <= pair[0] < len(linear):
+            raise Bad("no such linear fact")
+        k, m = pair
+        if whole(m) <= 0:
+            raise Bad("a multiplier must be positive")
+        _, terms, b, s = linear[k]
+        for i, a in terms:
+            total[i] = total.get(i, 0) + m * a
+        right += m * b
+        strict = strict or s
+    least = 0
+    for i, a in total.items():
+        if a:
+            end = box[i][0] if a > 0 else box[i][1]
+            if end is None:
+                return False
+            least += a * end
+    return least > right or (strict and least == right)
+
+
+def operand(k: object, context: _Context) -> Fact:
+    """A factor of a product node: a linear fact, or a bound of the box as a linear fact."""
+    if type(k) is not int or k >= len(context.linear) or k < -2 * len(context.box):
+        raise Bad("no such factor")
+    if k >= 0:
+        return context.linear[k]
+    v, side = divmod(-1 - k, 2)
+    end = context.box[v][side]
+    if end is None:
+        raise Bad("the factor is a bound that does not exist")
+    sign = -1 if side == 0 else 1
+    return ("L", ((v, sign),), sign * end, False)
+
+
+def product(left: Fact, right: Fact, products: dict[tuple[int, int], int]) -> Fact:
+    """(b1 - a1 x)(b2 - a2 y) >= 0 as a linear fact over product variables; strict when both factors are."""
+    _, terms1, b1, strict1 = left
+    _, terms2, b2, strict2 = right
+    total: dict[int, int] = {}
+
+    def add(i: int, a: int) -> None:
+        total[i] = total.get(i, 0) + a
+
+    # b1*b2 - b2*a1 x - b1*a2 y + a1 a2 x y >= 0, written as a row "<= b1*b2".
+    for i, a in terms1:
+        add(i, b2 * a)
+    for j, a in terms2:
+        add(j, b1 * a)
+    for i, a in terms1:
+        for j, c in terms2:
+            w = products.get((min(i, j), max(i, j)))
+            if w is None:
+                raise Bad("a monomial is not a declared product")
+            add(w, -a * c)
+    return ("L", tuple((i, whole(a)) for i, a in sorted(total.items()) if a), whole(b1 * b2), strict1 and strict2)
+
+
+def negate(fact: Fact) -> Fact:
+    """The fact that holds exactly where this one does not."""
+    if fact[0] == "L":
+        return ("L", tuple((i, -a) for i, a in fact[1]), -fact[2], not fact[3])
+    return ("O" if fact[0] == "A" else "A", tuple(negate(part) for part in fact[1]))
+
+
+# ── binary form: one byte for the kind of node, then variable-length integers (7 bits a byte, low first, no padding) ──
+
+_KINDS = "FSICPX"
+
+
+def to_bytes(tree: Tree) -> bytes:
+    """The compact binary form of a certificate, nodes in depth-first order."""
+    out = bytearray()
+    stack: list[Tree] = [tree]
+    while stack:
+        node = stack.pop()
+        kind = node[0]
+        out.append(_KINDS.index(kind))
+        if kind in "FC":
+            pairs = node[1]
+            _put(out, len(pairs))
+            for i, a in pairs:
+                _put(out, i)
+                _put(out, _zigzag(a))
+        if kind == "F":
+            continue
+        if kind == "S":
+            _put(out, node[1])
+            _put(out, len(node[2]))
+            stack += reversed(node[2])
+        elif kind == "C":
+            _put(out, _zigzag(node[2]))
+            stack += (node[4], node[3])
+        elif kind == "I":
+            _put(out, node[1])
+            _put(out, _zigzag(node[2]))
+            stack += (node[4], node[3])
+        elif kind == "P":
+            _put(out, _zigzag(node[1]))
+            _put(out, _zigzag(node[2]))
+            stack.append(node[3])
+    return bytes(out)
+
+
+def from_bytes(data: bytes) -> Tree:
+    """The certificate of a binary form; raises `Bad` for truncated, padded, trailing or oversized input."""
+    if len(data) > MAX_BYTES:
+        raise Bad("the certificate is too large")
+    reader = _Reader(data)
+    tree = reader.tree(0)
+    if reader.at != len(data):
+        raise Bad("bytes follow the certificate")
+    return tree
+
+
+class _Reader:
+    __slots__ = ("at", "data", "nodes")
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at, self.nodes = data, 0, 0
+
+    def number(self) -> int:
+        value = shift = 0
+        while True:
+            if self.at >= len(self.data) or shift > MAX_BITS:
+                raise Bad("a number ends too soon or is too long")
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                if byte == 0 and shift:
+                    raise Bad("a number is padded")
+                return value
+            shift += 7
+
+    def signed(self) -> int:
+        value = self.number()
+        return -(value >> 1) - 1 if value & 1 else value >> 1
+
+    def count(self) -> int:
+        value = self.number()
+        if value > len(self.data) - self.at:
+            raise Bad("a count is larger than what follows")
+        return value
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        for _ in range(self.count()):
+            yield self.number(), self.signed()
+
+    def tree(self, depth: int) -> Tree:
+        self.nodes += 1
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES or self.at >= len(self.data):
+            raise Bad("the certificate ends too soon, is too deep or too large")
+        kind = self.data[self.at]
+        self.at += 1
+        match _KINDS[kind] if kind < len(_KINDS) else "":
+            case "F":
+                return ("F", tuple(self.pairs()))
+            case "S":
+                k = self.number()
+                return ("S", k, tuple(self.tree(depth + 1) for _ in range(self.count())))
+            case "I":
+                return ("I", self.number(), self.signed(), self.tree(depth + 1), self.tree(depth + 1))
+            case "C":
+                return ("C", tuple(self.pairs()), self.signed(), self.tree(depth + 1), self.tree(depth + 1))
+            case "P":
+                return ("P", self.signed(), self.signed(), self.tree(depth + 1))
+            case "X":
+                return ("X",)
+            case _:
+                raise Bad("unknown kind of certificate node")
+
+
+def _put(out: bytearray, value: int) -> None:
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+
+
+def _zigzag(value: int) -> int:
+    return value << 1 if value >= 0 else (-value << 1) - 1

@@ -1,0 +1,288 @@
+"""Makes certificates. Nothing it returns is trusted: the checker judges it.
+
+Depth first over the disjunctions. At each node Z3 answers, in exact rationals, either multipliers that beat the linear
+rows (a leaf) or a point that satisfies them; the point chooses the next split. A product of two variables that the point
+gets wrong is cut off by products of rows and bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
+from typing import Any
+
+import z3
+
+from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes, to_bytes
+from proofs.checker.decision import decision_problem, parse_document
+
+QUERY_MS = 5000
+MAX_SPLITS = 20_000
+
+
+class Satisfiable(Exception):
+    """The problem has a solution: `values` by variable."""
+
+    def __init__(self, values: dict[int, Fraction]) -> None:
+        self.values = values
+        super().__init__("the problem has a solution")
+
+
+class Undecided(Exception):
+    """Neither a certificate nor a solution was found inside the limits."""
+
+
+def refute(problem: Problem) -> Tree:
+    """A certificate that nothing satisfies the problem, already checked.
+
+    Raises `Satisfiable` with an exact solution, or `Undecided` when a limit was met.
+    """
+    search = _Search(problem)
+    root = _Node([], [], list(problem.box), frozenset(), 0)
+    for fact in problem.facts:
+        root.assume(fact)
+    tree = search.run(root)
+    if not refutes(problem, tree):
+        raise Undecided("the certificate that was found does not check")
+    return tree
+
+
+def decision_certificate(document: bytes, predicate: Mapping[str, Any]) -> bytes:
+    """The certificate that a repaired command is the closest, or that nothing was admissible, in binary form.
+
+    Raises `Satisfiable` where something closer is admissible, `Undecided` at a limit.
+    """
+    return to_bytes(refute(decision_problem(parse_document(document), dict(predicate))))
+
+
+@dataclass(slots=True)
+class _Node:
+    linear: list[Fact]
+    choices: list[tuple[Fact, ...]]
+    box: list[Any]
+    done: frozenset[int]
+    cuts: int
+
+    def copy(self) -> _Node:
+        return _Node(list(self.linear), list(self.choices), list(self.box), self.done, self.cuts)
+
+    def assume(self, fact: Fact) -> None:
+        if fact[0] == "L":
+            self.linear.append(fact)
+        elif fact[0] == "A":
+            for part in fact[1]:
+                self.assume(part)
+        else:
+            self.choices.append(fact[1])
+
+
+class _Search:
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.products = {(x, y): w for w, x, y in problem.products}
+        self.splits = 0
+
+    def run(self, node: _Node) -> Tree:
+        self.splits += 1
+        if self.splits > MAX_SPLITS or node.cuts > 40:
+            raise Undecided("the search met its limit")
+        if any(low is not None and high is not None and low > high for low, high in node.box):
+            return ("X",)
+        for k in range(len(node.linear)):
+            if leaf(((k, 1),), node.linear, node.box):
+                return ("F", ((k, 1),))
+        point = self._point(node)
+        if point is None:
+            return ("F", self._farkas(node))
+        fractional = [i for i in sorted(self.problem.ints) if point[i].denominator != 1]
+        if fractional:
+            i = fractional[0]
+            c = point[i].numerator // point[i].denominator
+            below, above = node.copy(), node.copy()
+            low, high = node.box[i]
+            below.box[i] = (low, c if high is None else min(c, high))
+            above.box[i] = (c + 1 if low is None else max(c + 1, low), high)
+            return ("I", i, c, self.run(below), self.run(above))
+        k = self._violated(node, point)
+        if k is not None:
+            trees = []
+            for member in node.choices[k]:
+                inner = node.copy()
+                inner.done = node.done | {k}
+                inner.assume(member)
+                trees.append(self.run(inner))
+            return ("S", k, tuple(trees))
+        wrong = next(((w, x, y) for w, x, y in self.problem.products if point[w] != point[x] * point[y]), None)
+        if wrong is None:
+            raise Satisfiable(point)
+        return self._cut(node, point, wrong)
+
+    # leaves
+
+    def _solver(self) -> z3.Solver:
+        solver = z3.SolverFor("QF_LRA")
+        solver.set("timeout", QUERY_MS)
+        return solver
+
+    def _point(self, node: _Node) -> dict[int, Fraction] | None:
+        """A point of the linear rows and the box, whole where it costs nothing; None when there is none."""
+        solver = self._solver()
+        xs = [z3.Real(f"x{i}") for i in range(self.problem.n)]
+        for i, (low, high) in enumerate(node.box):
+            if low is not None:
+                solver.add(xs[i] >= low)
+            if high is not None:
+                solver.add(xs[i] <= high)
+        for _, terms, b, strict in node.linear:
+            total = z3.Sum([a * xs[i] for i, a in terms]) if terms else z3.RealVal(0)
+            solver.add(total < b if strict else total <= b)
+        answer = solver.check()
+        if answer == z3.unknown:
+            raise Undecided("a query met its time limit")
+        if answer == z3.unsat:
+            return None
+        model = solver.model()
+        return {i: _rational(model.eval(x, model_completion=True)) for i, x in enumerate(xs)}
+
+    def _farkas(self, node: _Node) -> tuple[tuple[int, int], ...]:
+        """Multipliers of the rows that the box beats: themselves the solution of a linear problem."""
+        touched = {i for _, terms, _, _ in node.linear for i, _ in terms}
+        for want_strict in (False, True):
+            solver = self._solver()
+            ms = [z3.Real(f"m{k}") for k in range(len(node.linear))]
+            solver.add(*(m >= 0 for m in ms))
+            least: list[z3.ArithRef] = []
+            for i in sorted(touched):
+                total = z3.Sum(
+                    [a * ms[k] for k, (_, terms, _, _) in enumerate(node.linear) for j, a in terms if j == i]
+                )
+                low, high = node.box[i]
+                up, down = z3.Real(f"u{i}"), z3.Real(f"d{i}")
+                solver.add(up >= 0, down >= 0, total == up - down)
+                if low is None:
+                    solver.add(up == 0)
+                else:
+                    least.append(up * low)
+                if high is None:
+                    solver.add(down == 0)
+                else:
+                    least.append(-down * high)
+            right = z3.Sum([m * row[2] for m, row in zip(ms, node.linear, strict=True)])
+            bottom = z3.Sum(least) if least else z3.RealVal(0)
+            if want_strict:
+                solver.add(bottom == right, z3.Sum([m for m, row in zip(ms, node.linear, strict=True) if row[3]]) == 1)
+            else:
+                solver.add(bottom - right == 1)
+            if solver.check() != z3.sat:
+                continue
+            model = solver.model()
+            found = [(k, _rational(model.eval(m, model_completion=True))) for k, m in enumerate(ms)]
+            pairs = _whole([(k, v) for k, v in found if v])
+            if leaf(pairs, node.linear, node.box):
+                return pairs
+        raise Undecided("no multipliers were found for rows that cannot hold together")
+
+    # branches
+
+    def _violated(self, node: _Node, point: Mapping[int, Fraction]) -> int | None:
+        """The violated disjunction with the fewest members that the box leaves alive."""
+        best: tuple[int, int] | None = None
+        for k, members in enumerate(node.choices):
+            if k in node.done or any(_satisfies(m, point) for m in members):
+                continue
+            alive = sum(not _dead(m, node.box) for m in members)
+            if best is None or (alive, k) < best:
+                best = (alive, k)
+        return None if best is None else best[1]
+
+    def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> Tree:
+        """Adds products of rows and bounds that exclude the point; failing that, splits a factor's range in two."""
+        w, x, y = wrong
+        wrapped: list[tuple[int, int]] = []
+        inner = node.copy()
+        for i, j in self._pairs(node, x, y):
+            try:
+                row = product(operand(i, inner), operand(j, inner), self.products)  # type: ignore[arg-type]
+            except Bad:
+                continue
+            if row not in inner.linear and not _satisfies(row, point):
+                inner.linear.append(row)
+                wrapped.append((i, j))
+        if wrapped:
+            tree = self.run(inner)
+            for i, j in reversed(wrapped):
+                tree = ("P", i, j, tree)
+            return tree
+        v, c = self._middle(node, x, y)
+        below, above = node.copy(), node.copy()
+        below.cuts = above.cuts = node.cuts + 1
+        below.linear.append(("L", ((v, 1),), c, False))
+        above.linear.append(("L", ((v, -1),), -c, True))
+        return ("C", ((v, 1),), c, self.run(below), self.run(above))
+
+    def _middle(self, node: _Node, x: int, y: int) -> tuple[int, int]:
+        """Where to split: at zero where a factor may have either sign, otherwise the middle of the wider factor."""
+        best = (Fraction(-1), x, 0)
+        for v in (x, y):
+            low, high = node.box[v]
+            for _, terms, b, _ in node.linear:
+                if len(terms) == 1 and terms[0][0] == v:
+                    end = Fraction(b, terms[0][1])
+                    if terms[0][1] > 0:
+                        high = end if high is None else min(high, end)
+                    else:
+                        low = end if low is None else max(low, end)
+            if low is None or high is None:
+                raise Undecided("a factor of a product has no bounds")
+            if low < 0 < high:
+                return v, 0
+            whole = node.box[v][1] - node.box[v][0] if None not in node.box[v] else high - low
+            best = max(best, (Fraction(high - low) / max(1, whole), v, int((low + high) // 2)))
+        return best[1], best[2]
+
+    def _pairs(self, node: _Node, x: int, y: int) -> Iterator[tuple[int, int]]:
+        bounds_x, bounds_y = (-1 - 2 * x, -2 - 2 * x), (-1 - 2 * y, -2 - 2 * y)
+        yield from ((i, j) for i in bounds_x for j in bounds_y)
+        plain = [
+            (k, {i for i, _ in row[1]})
+            for k, row in enumerate(node.linear)
+            if all(i < self._first() for i, _ in row[1])
+        ]
+        for k, mentioned in plain:
+            if x in mentioned:
+                yield from ((k, j) for j in bounds_y)
+            if y in mentioned:
+                yield from ((k, i) for i in bounds_x)
+        for k, a in plain:
+            for m, b in plain:
+                if k <= m and ((x in a and y in b) or (y in a and x in b)):
+                    yield k, m
+
+    def _first(self) -> int:
+        return min((w for w, _, _ in self.problem.products), default=self.problem.n)
+
+
+def _rational(value: Any) -> Fraction:
+    return Fraction(value.numerator_as_long(), value.denominator_as_long())
+
+
+def _whole(pairs: Sequence[tuple[int, Fraction]]) -> tuple[tuple[int, int], ...]:
+    scale = lcm(*(v.denominator for _, v in pairs)) if pairs else 1
+    scaled = [(k, int(v * scale)) for k, v in pairs]
+    common = gcd(*(v for _, v in scaled)) or 1
+    return tuple((k, v // common) for k, v in scaled)
+
+
+def _satisfies(fact: Fact, point: Mapping[int, Fraction]) -> bool:
+    if fact[0] == "L":
+        total = sum((a * point[i] for i, a in fact[1]), Fraction(0))
+        return bool(total < fact[2] if fact[3] else total <= fact[2])
+    return (all if fact[0] == "A" else any)(_satisfies(part, point) for part in fact[1])
+
+
+def _dead(fact: Fact, box: Sequence[Any]) -> bool:
+    if fact[0] == "L":
+        return leaf(((0, 1),), (fact,), box)
+    return (any if fact[0] == "A" else all)(_dead(part, box) for part in fact[1])
