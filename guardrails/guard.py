@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from compiler.core import Core
 from compiler.document import document, document_digest
 from compiler.facts import FactSet, RuleFact, holds
+from compiler.inputs import in_range
 from compiler.instance import Instance, of_one, of_pool
 from compiler.lower import lower
 from compiler.to_exact import Finding, Subject, Unusable, Value, Verdict, judge
@@ -109,6 +110,7 @@ class Guard:
     def decide(self, request: Request) -> Decision:
         """The decision on one unit's set point."""
         rules = self._cached("unit", lambda: of_one(self.core, "unit", "command"))
+        request = self._checked(request)
         state = {n: v for n, v in request.state.items() if n != COMMANDED}
         case = _Case(
             rules,
@@ -125,6 +127,7 @@ class Guard:
 
         Raises `ValueError` naming the member whose registration the pool's rules need and lack.
         """
+        requests = [self._checked(r) for r in requests]
         members = {r.unit: r.state for r in requests}
         phases = tuple((m, str(s.get("phase"))) for m, s in members.items())
         rules = self._cached((pool, phases), lambda: of_pool(self.core, "command", members))
@@ -139,6 +142,15 @@ class Guard:
             requested[name] = _on_grid(r.active_power, r.codec)
             grid[name], codecs[name], units[name] = r.codec.grid[COMMANDED], r.codec, r.unit
         return self._decide(pool, "pool", _Case(rules, values, requested, grid, codecs, units), requests)
+
+    def _checked(self, request: Request) -> Request:
+        """The request with a set point outside the vocabulary's range, or of no exact type, marked unusable."""
+        value = request.active_power
+        if isinstance(value, Fraction):
+            return replace(request, active_power=in_range(self.core.declared()[COMMANDED], value))
+        return (
+            request if isinstance(value, Unusable) else replace(request, active_power=Unusable("not an exact number"))
+        )
 
     def _cached(self, key: object, make: Callable[[], Instance]) -> _Rules:
         if key not in self._cache:
@@ -174,7 +186,8 @@ class Guard:
                 if command is None:
                     reason += "; no compliant command was found"
                 elif tolerances and _distance(command, asked) > min(tolerances):
-                    reason += f"; the closest compliant command is {_distance(command, asked)} W away, allowed are {min(tolerances)} W"
+                    away = _distance(command, asked)
+                    reason += f"; the closest compliant command is {away} W away, allowed are {min(tolerances)} W"
                     command = None
         outcome = "refused" if command is None else "admitted" if command == case.requested else "repaired"
         frames = self._frames(case, command)
@@ -202,8 +215,8 @@ class Guard:
         """Findings of the rules that do not comply, interpreter and facts agreeing; a disagreement cannot be told."""
         values = dict(case.values)
         vocabulary = case.rules.instance.vocabulary
-        for name, steps in command.items():
-            values[name] = _checked(vocabulary[name].low, vocabulary[name].high, steps * vocabulary[name].resolution)
+        for name, watts in command.items():
+            values[name] = in_range(vocabulary[name], watts * vocabulary[name].resolution)
         subject = Subject(values)
         steps = _steps(case, values)
         out = []
@@ -338,12 +351,8 @@ def _on_grid(value: Value, codec: Codec) -> int | None:
     """The request in whole register steps, rounded toward zero; None when it cannot be used."""
     if isinstance(value, Unusable):
         return None
-    step = codec.grid[COMMANDED]
+    step: int = codec.grid[COMMANDED]
     return int(value / step) * step
-
-
-def _checked(low: Fraction, high: Fraction, value: Fraction) -> Value:
-    return value if low <= value <= high else Unusable("outside its declared range")
 
 
 def _distance(command: Mapping[str, int], asked: Mapping[str, int]) -> int:

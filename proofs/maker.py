@@ -1,8 +1,8 @@
 """Makes certificates. Nothing it returns is trusted: the checker judges it.
 
 Depth first over the disjunctions. At each node Z3 answers, in exact rationals, either multipliers that beat the linear
-rows (a leaf) or a point that satisfies them; the point chooses the next split. A product of two variables that the point
-gets wrong is cut off by products of rows and bounds.
+rows (a leaf) or a point that satisfies them; the point chooses the next split. A product of two variables that the
+point gets wrong is cut off by products of rows and bounds.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ class _Search:
             return ("F", self._farkas(node))
         fractional = [i for i in sorted(self.problem.ints) if point[i].denominator != 1]
         if fractional:
-            i = fractional[0]
-            c = point[i].numerator // point[i].denominator
+            v = fractional[0]
+            c = point[v].numerator // point[v].denominator
             below, above = node.copy(), node.copy()
-            low, high = node.box[i]
-            below.box[i] = (low, c if high is None else min(c, high))
-            above.box[i] = (c + 1 if low is None else max(c + 1, low), high)
-            return ("I", i, c, self.run(below), self.run(above))
+            low, high = node.box[v]
+            below.box[v] = (low, c if high is None else min(c, high))
+            above.box[v] = (c + 1 if low is None else max(c + 1, low), high)
+            return ("I", v, c, self.run(below), self.run(above))
         k = self._violated(node, point)
         if k is not None:
             trees = []
@@ -199,7 +199,7 @@ class _Search:
 
     def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> Tree:
         """Adds products of rows and bounds that exclude the point; failing that, splits a factor's range in two."""
-        w, x, y = wrong
+        _, x, y = wrong
         wrapped: list[tuple[int, int]] = []
         inner = node.copy()
         for i, j in self._pairs(node, x, y):

@@ -61,7 +61,7 @@ def check(files: Iterable[Sequence[t.Statement]]) -> Program:
     """The program that the files make together.
 
     Raises `RulesError` with every finding: a name unknown or declared twice, dimensions that do not fit, a value
-    outside its legal range, dates out of order, a source without its instrument, a rule without an example of each kind.
+    outside its legal range, dates out of order, a source without its instrument, a rule without examples.
     """
     program = Program()
     findings: list[Diagnostic] = []

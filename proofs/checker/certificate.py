@@ -10,8 +10,9 @@ A certificate is a tree:
     ("S", k, (tree, ...))   one tree for each member of disjunction k
     ("I", i, c, tree, tree) x[i] <= c, or x[i] >= c + 1, for a variable that takes whole values
     ("C", terms, b, tree, tree)  terms <= b, or terms > b
-    ("P", i, j, tree)       (b1 - a1 x)(b2 - a2 y) >= 0 joins the linear facts; every monomial must be a declared product.
-                            Operand k >= 0 is linear fact k, -1 - 2v the lower bound of variable v, -2 - 2v its upper
+    ("P", i, j, tree)       (b1 - a1 x)(b2 - a2 y) >= 0 joins the linear facts; every monomial must be declared as a
+                            product. Operand k >= 0 is linear fact k, -1 - 2v the lower bound of variable v, and
+                            -2 - 2v its upper bound
     ("X",)                  some variable's box is empty
 
 Linear facts and disjunctions are numbered in the order in which they join: the problem's from left to right,
@@ -92,7 +93,7 @@ def check_fact(fact: object, n: int, depth: int = 0) -> None:
 
 
 def check_problem(problem: Problem) -> None:
-    """Raises `Bad` unless the problem is well formed and its box says no more of a product than its factors' boxes do."""
+    """Raises `Bad` unless the problem is well formed and its box says no more of a product than the factors' do."""
     n = problem.n
     if type(n) is not int or not 0 <= n <= 100_000 or len(problem.box) != n:
         raise Bad("the box must bound each variable")

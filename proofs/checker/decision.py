@@ -161,7 +161,7 @@ def _holds(document: Document, fact: Fact, values: Mapping[int, Fraction]) -> bo
         else:
             _, x, y = document.products[i - len(document.names)]
             total += a * values[x] * values[y]
-    return total < fact[2] if fact[3] else total <= fact[2]
+    return bool(total < fact[2] if fact[3] else total <= fact[2])
 
 
 # ── the decision ────────────────────────────────────────────────────────────────────────────────────────────────────
