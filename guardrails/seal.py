@@ -1,7 +1,7 @@
 """Sealed commands: only the guard makes them, an adapter redeems each once.
 
-A seal binds one device, one frame, the integers the frame stands for, the record's place and hash, and a deadline, under
-a secret that never leaves the process.
+A seal binds one device, one frame, the integers the frame stands for, the record's place and hash, and a deadline,
+under a secret that never leaves the process.
 """
 
 from __future__ import annotations

@@ -105,15 +105,15 @@ class _Search:
             below.box[v] = (low, c if high is None else min(c, high))
             above.box[v] = (c + 1 if low is None else max(c + 1, low), high)
             return ("I", v, c, self.run(below), self.run(above))
-        k = self._violated(node, point)
-        if k is not None:
-            trees = []
-            for member in node.choices[k]:
+        split = self._violated(node, point)
+        if split is not None:
+            trees: list[Tree] = []
+            for member in node.choices[split]:
                 inner = node.copy()
-                inner.done = node.done | {k}
+                inner.done = node.done | {split}
                 inner.assume(member)
                 trees.append(self.run(inner))
-            return ("S", k, tuple(trees))
+            return ("S", split, tuple(trees))
         wrong = next(((w, x, y) for w, x, y in self.problem.products if point[w] != point[x] * point[y]), None)
         if wrong is None:
             raise Satisfiable(point)

@@ -10,8 +10,10 @@ from proofs.checker.canonical_json import dumps
 from proofs.checker.receipt import PREDICATE_TYPE, STATEMENT_TYPE
 
 FIELDS = frozenset(
-    ["ruleset", "subject", "id", "sequence", "at", "deadline", "state", "unusable", "requested", "grid", "outcome"]
-    + ["command", "findings", "reason", "frames", "certificate", "gap", "theorems"]
+    (
+        *("ruleset", "subject", "id", "sequence", "at", "deadline", "state", "unusable", "requested", "grid"),
+        *("outcome", "command", "findings", "reason", "frames", "certificate", "gap", "theorems"),
+    )
 )
 
 

@@ -1,4 +1,4 @@
-"""A SunSpec device over Modbus TCP: reads what the guard needs to know, sends what the guard admitted, and reads back."""
+"""A SunSpec device over Modbus TCP: reads what the guard needs, sends what the guard admitted, and reads it back."""
 
 from __future__ import annotations
 

@@ -89,8 +89,10 @@ def scaled(raw: int, factor: int) -> Fraction:
 
 
 def image(models: Iterable[tuple[int, Mapping[str, int]]]) -> list[int]:
-    """The registers of a device from `BASE` on: marker, models with raw values, end. Points not named are not implemented,
-    texts are blank."""
+    """The registers of a device from `BASE` on: marker, models with raw values, end.
+
+    Points not named are not implemented, texts are blank.
+    """
     registers = list(MARKER)
     for model_id, values in models:
         block = [0] * (length(model_id) + 2)
