@@ -35,9 +35,10 @@ class Row:
 def constraints(facts: FactSet, bindings: Mapping[str, Any], margin: Fraction | int = 0) -> list[Row]:
     """The rows of every blocking rule.
 
-    `bindings` gives each variable that the facts mention an expression in the variable's own steps, scalars or vectors of
-    one length. `margin`, in steps of the largest coefficient's variable, tightens each row, so that rounding afterwards
-    keeps it. Strict rows are tightened by one unit of their right side. Raises `CannotExpress` naming rule and construct.
+    `bindings` gives each variable that the facts mention an expression in the variable's own steps, scalars or vectors
+    of one length. `margin`, in steps of the largest coefficient's variable, tightens each row, so that rounding
+    afterwards keeps it. Strict rows are tightened by one unit of their right side. Raises `CannotExpress` naming rule
+    and construct.
     """
     out: list[Row] = []
     for rule in facts.rules:

@@ -53,6 +53,12 @@ class Schedule:
     seconds: float
     status: str
 
+    def before(self, step: int, start: Mapping[str, Fraction]) -> dict[str, Fraction]:
+        """Planned state of charge of each unit at the beginning of a step, to a thousandth."""
+        if step == 0:
+            return dict(start)
+        return {unit: Fraction(round(charge[step - 1] * 1000), 1000) for unit, charge in self.charge.items()}
+
 
 def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]) -> Schedule:
     """The schedule of a fleet for 96 quarter-hours. `start` gives each unit's state of charge.
@@ -74,7 +80,8 @@ def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]
     physics = [constraint for m in models.values() for constraint in m.constraints]
     problem = cp.Problem(objective, [*physics, *(row.constraint for row in rows)])
     _solve(problem)
-    if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE, cp.USER_LIMIT) or models[next(iter(models))].power.value is None:
+    found = all(m.power.value is not None for m in models.values())
+    if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE, cp.USER_LIMIT) or not found:
         raise NoSchedule(f"{problem.status}: " + _clash(physics, rows))
     power = {i: tuple(round(float(p)) for p in m.power.value) for i, m in models.items()}
     charge = {i: tuple(float(x) for x in m.soc.value[1:]) for i, m in models.items()}

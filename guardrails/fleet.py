@@ -313,7 +313,7 @@ class Fleet:
 def load_site(path: Path) -> Fleet:
     """The fleet of a site file and the files it names.
 
-    Raises `FleetError` naming file and field for anything missing, unknown, out of range, twice, or without registration.
+    Raises `FleetError` naming file and field for anything missing, unknown, out of range, twice, or not registered.
     """
     site = _read(path, Site)
     assets: dict[str, tuple[Asset, Fraction]] = {}
@@ -356,9 +356,7 @@ def _unit(path: Path, identity: str, reg: Registration, found: tuple[Asset, Frac
         limits.max_discharge if limits else None,
         model.max_continuous_discharge_kw if model else None,
     )
-    charge = need(
-        "battery", -limits.max_charge if limits else None, model.max_continuous_charge_kw if model else None
-    )
+    charge = need("battery", -limits.max_charge if limits else None, model.max_continuous_charge_kw if model else None)
     capacity = model.nominal_capacity_kwh * model.soh_pct / 100 if model else None
     energy = need("usable_energy_kwh", reg.usable_energy_kwh, capacity)
     low = need("soc_min", reg.soc_min, model.doD_soc_limits.min_soc_trip if model else None)

@@ -29,6 +29,8 @@ from proofs.record import statement
 from rules_dsl.units import decimal
 
 COMMANDED = "active_power"
+PROOF_S = 0.4
+"""How long the search for one certificate of a repair may take; a wider gap is shown when it is not enough."""
 BLOCKING = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
 
@@ -317,7 +319,7 @@ class Guard:
         for gap in (0, *(max(g, 1) * len(asked) for g in (max(case.grid.values()),)), distance - 1):
             predicate["gap"] = max(0, min(gap, distance - 1))
             try:
-                return base64.b64encode(decision_certificate(case.rules.document, predicate)).decode()
+                return base64.b64encode(decision_certificate(case.rules.document, predicate, PROOF_S)).decode()
             except (Satisfiable, Undecided):
                 continue
         raise RuntimeError(f"no certificate for the repair of {predicate['id']}")

@@ -6,17 +6,35 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from adapters.sunspec.process import DeviceProcess
+from compiler.core import Core
 from compiler.examples import run as run_examples
 from compiler.from_syntax import to_core
+from compiler.inputs import read
+from compiler.lower import CannotLower
+from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
+from dispatch.prices import PriceError, load_prices
+from dispatch.schedule import NoSchedule, plan
+from guardrails.fleet import FleetError
+from guardrails.seal import Sealer
 from jurisdictions.loader import load_texts, sources_of
+from lexwatt import demo as demonstration
 from lexwatt.evaluate import evaluate
+from lexwatt.show import answer_lines, closing_table, event_line
+from lexwatt.site import Folder, decide, load_rules, load_site, open_guard
+from proofs.checker.__main__ import describe
+from proofs.checker.certificate import Bad
+from proofs.checker.receipt import open_receipt, read_record, verify_receipt
+from proofs.ledger import Ledger, LedgerBusy, LedgerDamaged
+from proofs.theorems import Proved
 from rules_dsl.check import Program
 from rules_dsl.diagnostics import RulesError, render
 
@@ -149,3 +167,192 @@ def evaluate_cases(
     lines = sys.stdin if str(cases) == "-" else cases.read_text(encoding="utf-8").splitlines()
     for answer in evaluate(program, day(on), lines, solve_for):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+@app.command("prove")
+def prove_theorems(
+    path: Annotated[list[str], typer.Argument(help="Packs by name, or rule files or folders.")],
+    on: On = "",
+    keep: Annotated[Path | None, typer.Option("--out", help="Store each theorem with its certificate here.")] = None,
+) -> None:
+    """Decides the theorems of rule files: a checked certificate, or a counterexample in physical units."""
+    core = to_core(read_packs(path), day(on))
+    try:
+        answers = decide(core)
+    except CannotLower as error:
+        err.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    for answer in answers:
+        for line in answer_lines(answer, core):
+            out.print(line, soft_wrap=True)
+        if keep is not None and isinstance(answer, Proved):
+            folder = Folder(keep)
+            folder.make()
+            out.print(f"        kept in {folder.keep_theorem(answer)}", markup=False, soft_wrap=True)
+    if not answers:
+        out.print("these rules state no theorem")
+    if any(not isinstance(answer, Proved) for answer in answers):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="A receipt (.tlog-proof).")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="File with the log's public key; log.vkey of the run when absent.")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="The rule set document; found by its digest in the run when absent.")
+    ] = None,
+) -> None:
+    """Checks a receipt offline, with the log's public key and the independent checker alone."""
+    folder = Folder(receipt.resolve().parent.parent)
+    try:
+        data = receipt.read_bytes()
+        vkey = (key or folder.vkey).read_text(encoding="utf-8")
+        record, _, _ = open_receipt(data, vkey)
+        document = (rules or folder.rules(str(read_record(record).get("ruleset")))).read_bytes()
+        found = verify_receipt(data, vkey, document)
+    except Bad as error:
+        err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        err.print(f"cannot read: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    size, origin = found.checkpoint.size, found.checkpoint.origin
+    out.print(describe(found.predicate, found.index, size, origin), markup=False, soft_wrap=True)
+
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+@app.command()
+def demo(
+    site: Annotated[Path, typer.Option(help="The site file.")] = EXAMPLES / "site.yaml",
+    prices: Annotated[Path, typer.Option(help="Day-ahead prices.")] = EXAMPLES / "prices" / "de_lu_day_ahead_week.csv",
+    date_: Annotated[str, typer.Option("--date", help="The day to plan; that of the widest spread if absent.")] = "",
+    frequency: Annotated[Path, typer.Option(help="Frequency of each step.")] = EXAMPLES
+    / "frequency"
+    / "over_frequency_event.csv",
+    folder: Annotated[Path, typer.Option("--out", help="Where ledger and receipts are kept.")] = Path("var/demo"),
+    journal: Annotated[Path | None, typer.Option(help="The devices' own journal of writes.")] = None,
+    on: On = "",
+) -> None:
+    """Runs the main job: rules, theorems, plan, devices, guard, ledger, receipts."""
+    try:
+        _demo(site, prices, date_, frequency, Folder(folder), journal, on)
+    except RulesError as error:
+        report(error, sources_of(["entsoe", "operator"]))
+        raise typer.Exit(1) from None
+    except (FleetError, PriceError, NoSchedule, LedgerBusy, LedgerDamaged) as error:
+        err.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, journal: Path | None, on: str) -> None:
+    run.make()
+    out.rule("1  the fleet", align="left")
+    fleet = load_site(site)
+    power = sum(u.max_discharge_power for u in fleet.units.values())
+    energy = sum(u.usable_energy for u in fleet.units.values())
+    size = f"{float(power) / 1e6:.2f} MW, {float(energy) / 1e6:.2f} MWh"
+    out.print(f"{len(fleet.units)} units of {fleet.site} in {fleet.country}: {size}", markup=False)
+
+    out.rule("2  the rules in force, and what is proved of them", align="left")
+    rules = load_rules(["entsoe", "operator"], day(on))
+    instruments = len({rule.clause.rsplit(",", 1)[0] for rule in rules.core.rules})
+    out.print(f"{len(rules.core.rules)} rules from {instruments} instruments, in force on {rules.on}", markup=False)
+    for answer in rules.answers:
+        for line in answer_lines(answer, rules.core):
+            out.print(line, soft_wrap=True)
+
+    out.rule("3  a bid and a plan", align="left")
+    _show_offers(rules.core)
+    series = load_prices(prices)
+    chosen = demonstration.demo_day(date.fromisoformat(date_) if date_ else None, series)
+    today = series.day(chosen)
+    charge = {unit: Fraction(1, 2) for unit in fleet.units}
+    with out.status("planning…"):
+        schedule = plan(rules.core, fleet, today, charge)
+    low, high = float(min(today.values)), float(max(today.values))
+    out.print(
+        f"96 quarter-hours of {chosen}, {low:.2f} to {high:.2f} EUR/MWh (Bundesnetzagentur / SMARD.de, CC BY 4.0 "
+        f"in the example): {float(schedule.revenue):.2f} EUR in {schedule.seconds:.1f} s",
+        markup=False,
+        soft_wrap=True,
+    )
+    held = ", ".join(f"{rule} {count}" for rule, count in sorted(schedule.rows.items()))
+    out.print(f"rows the plan is held to: {held}", markup=False, soft_wrap=True)
+
+    out.rule("4  the devices", align="left")
+    hz = demonstration.read_frequency(frequency)
+    first = demonstration.first_step(schedule, hz)
+    config, numbers = demonstration.simulator_config(fleet, schedule.before(first, charge))
+    sealer = Sealer()
+    speed = str(demonstration.SPEED)
+    with Ledger.open(run.ledger, run.key()) as ledger, DeviceProcess(config, journal, speed=speed) as process:
+        guard = open_guard(rules, run, ledger, sealer)
+        out.print(
+            f"{len(numbers)} SunSpec devices in a process of their own on port {process.port}; steps {first} to "
+            f"{first + len(hz) - 1} of the plan; the frequency event is synthetic, shaped like 8 January 2021",
+            markup=False,
+            soft_wrap=True,
+        )
+        job = demonstration.Run(
+            fleet,
+            guard,
+            ledger,
+            sealer,
+            schedule,
+            today,
+            process,
+            numbers,
+            lambda event: out.print(event_line(event), soft_wrap=True),
+        )
+        for _ in job.steps(first, hz):
+            pass
+        held_now = {u: int(d.read()["setpoint"] or 0) for u, d in job.devices.items()}
+        job.close()
+        receipts = demonstration.write_receipts(ledger, run, job.decisions)
+        checkpoint = ledger.checkpoint()
+
+    out.rule("5  the outcome", align="left")
+    closing_table(fleet, job.tallies, numbers, out)
+    last = {u: w for d in job.decisions if d.command for u, w in d.command.items()}
+    equal = sum(held_now[u] == last.get(u) for u in held_now)
+    out.print(f"registers read at the end equal the last admitted set point on {equal} of {len(held_now)} devices")
+    checked = sum(_verifies(path, run) for path in receipts)
+    out.print(f"{checked} of {len(receipts)} receipts verified by the independent checker", markup=False)
+    shown = next((p for p in receipts if "repaired" in p.name), receipts[0])
+    out.rule("6  one receipt", align="left")
+    out.print(f"{shown}", markup=False, soft_wrap=True)
+    text = shown.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        out.print(f"  {line[:74]}{'…' if len(line) > 74 else ''}", markup=False, soft_wrap=True)
+    out.print()
+    out.print(f"receipts    {run.path / 'receipts'}", markup=False, soft_wrap=True)
+    out.print(f"ledger      {run.ledger} ({checkpoint.splitlines()[1]} records)", markup=False, soft_wrap=True)
+    out.print(f"public key  {run.vkey}", markup=False, soft_wrap=True)
+    out.print(f"check one   lexwatt verify {shown}", markup=False, soft_wrap=True)
+
+
+def _show_offers(core: Core) -> None:
+    """Judges a good and a bad offer of frequency containment reserve."""
+    declared = core.declared()
+    for volume, indivisible in demonstration.OFFERS:
+        subject = read(declared, {"fcr_offered": volume, "indivisible": indivisible})
+        findings = [judge(rule, subject) for rule in core.rules if rule.subject == "bid"]
+        bad = [f for f in findings if f.verdict in (Verdict.VIOLATES, Verdict.CANNOT_TELL)]
+        why = "; ".join(f"{f.rule.id} ({f.rule.clause})" for f in bad)
+        out.print(f"FCR offer of {volume}: {'refused, ' + why if bad else 'allowed'}", markup=False, soft_wrap=True)
+
+
+def _verifies(path: Path, run: Folder) -> bool:
+    data = path.read_bytes()
+    vkey = run.vkey.read_text(encoding="utf-8")
+    try:
+        record, _, _ = open_receipt(data, vkey)
+        verify_receipt(data, vkey, run.rules(str(read_record(record)["ruleset"])).read_bytes())
+    except Bad:
+        return False
+    return True

@@ -7,6 +7,7 @@ point gets wrong is cut off by products of rows and bounds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,12 +35,12 @@ class Undecided(Exception):
     """Neither a certificate nor a solution was found inside the limits."""
 
 
-def refute(problem: Problem) -> Tree:
+def refute(problem: Problem, seconds: float = 60.0) -> Tree:
     """A certificate that nothing satisfies the problem, already checked.
 
     Raises `Satisfiable` with an exact solution, or `Undecided` when a limit was met.
     """
-    search = _Search(problem)
+    search = _Search(problem, time.monotonic() + seconds)
     root = _Node([], [], list(problem.box), frozenset(), 0)
     for fact in problem.facts:
         root.assume(fact)
@@ -49,12 +50,12 @@ def refute(problem: Problem) -> Tree:
     return tree
 
 
-def decision_certificate(document: bytes, predicate: Mapping[str, Any]) -> bytes:
+def decision_certificate(document: bytes, predicate: Mapping[str, Any], seconds: float = 60.0) -> bytes:
     """The certificate that a repaired command is the closest, or that nothing was admissible, in binary form.
 
     Raises `Satisfiable` where something closer is admissible, `Undecided` at a limit.
     """
-    return to_bytes(refute(decision_problem(parse_document(document), dict(predicate))))
+    return to_bytes(refute(decision_problem(parse_document(document), dict(predicate)), seconds))
 
 
 @dataclass(slots=True)
@@ -79,14 +80,14 @@ class _Node:
 
 
 class _Search:
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, until: float) -> None:
+        self.problem, self.until = problem, until
         self.products = {(x, y): w for w, x, y in problem.products}
         self.splits = 0
 
     def run(self, node: _Node) -> Tree:
         self.splits += 1
-        if self.splits > MAX_SPLITS or node.cuts > 40:
+        if self.splits > MAX_SPLITS or node.cuts > 40 or time.monotonic() > self.until:
             raise Undecided("the search met its limit")
         if any(low is not None and high is not None and low > high for low, high in node.box):
             return ("X",)

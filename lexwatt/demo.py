@@ -1,0 +1,268 @@
+"""The main job, start to end: rules, theorems, plan, devices, guard, ledger, receipts."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from adapters.sunspec.client import DeviceError, SunSpecDevice
+from adapters.sunspec.process import DeviceProcess
+from compiler.core import Declared, params
+from compiler.inputs import read
+from compiler.to_exact import Unusable, Value
+from dispatch.prices import STEPS, Prices
+from dispatch.schedule import STEP_S, Schedule
+from guardrails.fleet import Fleet, Unit
+from guardrails.guard import Decision, Guard, Request
+from guardrails.seal import Sealer, SealError
+from guardrails.state import NANO, Reading, snapshot
+from lexwatt.site import Folder
+from proofs.ledger import Ledger
+from rules_dsl.units import number
+
+SPEED = 1800
+"""Seconds of plant time for each second of the demonstration: a quarter-hour passes in half a second."""
+DEADLINE_NS = 2 * NANO
+OFFERS: tuple[tuple[str, bool], ...] = (("2 MW", True), ("1.5 MW", True))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one unit is asked for at one step: planned, or traded within the day and then all or nothing."""
+
+    unit: Unit
+    power: Value
+    tolerance: int | None
+    origin: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one unit's commands."""
+
+    planned: Fraction = Fraction(0)
+    kept: Fraction = Fraction(0)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decision as it happened, for whoever shows progress. `when` is `recorded` (durable, nothing sent yet) or
+    `written` (read back and equal)."""
+
+    when: str
+    step: int
+    decision: Decision
+    leaf: str
+    note: str
+
+
+def read_frequency(path: Path) -> tuple[Fraction, ...]:
+    """The frequency of each step, in Hz; raises `ValueError` for a value that is not a plain decimal number."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return tuple(number(row["frequency_hz"]) for row in csv.DictReader(lines))
+
+
+def simulator_config(fleet: Fleet, charge: Mapping[str, Fraction]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The simulated devices: every SunSpec unit of the fleet behind one server, and the numbers they answer to."""
+    numbers = {u.id: n for n, u in enumerate(_sunspec(fleet), 1)}
+    units = [
+        {
+            "unit_id": numbers[u.id],
+            "rated_w": int(max(u.max_discharge_power, u.max_charge_power)),
+            "usable_wh": int(u.usable_energy),
+            "soc": str(charge[u.id]),
+            "wset_sf": u.wset_sf,
+            "efficiency": "0.95",
+        }
+        for u in _sunspec(fleet)
+    ]
+    return {"units": units, "hz": "50"}, numbers
+
+
+def _sunspec(fleet: Fleet) -> tuple[Unit, ...]:
+    return tuple(u for u in fleet.units.values() if u.protocol == "sunspec_modbus")
+
+
+class Run:
+    """Commands a fleet's devices through a schedule, step by step."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        guard: Guard,
+        ledger: Ledger,
+        sealer: Sealer,
+        schedule: Schedule,
+        prices: Prices,
+        process: DeviceProcess,
+        numbers: Mapping[str, int],
+        show: Callable[[Event], None],
+    ) -> None:
+        self.fleet, self.guard, self.ledger = fleet, guard, ledger
+        self.schedule, self.prices, self.process, self.show = schedule, prices, process, show
+        self.numbers = numbers
+        self.tallies: dict[str, Tally] = {u.id: Tally() for u in fleet.units.values()}
+        self.decisions: list[Decision] = []
+        self.devices = {
+            unit: SunSpecDevice(unit, "127.0.0.1", process.port, n, sealer, reversion_s=2 * STEP_S)
+            for unit, n in numbers.items()
+        }
+        self._reference: dict[str, Fraction] = {}
+        self._threshold = _threshold(guard)
+        for device in self.devices.values():
+            device.connect()
+
+    def steps(self, first: int, frequency: Sequence[Fraction]) -> Iterator[int]:
+        """Carries out as many steps of the schedule as there are frequencies, from `first` on."""
+        for k, hz in enumerate(frequency):
+            began = time.monotonic()
+            self.process.command({"hz": str(hz)})
+            self._faults(k)
+            self._step(first + k, k)
+            yield k
+            time.sleep(max(0.0, STEP_S / SPEED - (time.monotonic() - began)))
+        self._faults(-1)
+
+    def _faults(self, k: int) -> None:
+        """At one step a battery does not report its state of charge: a real device answers `not implemented` then."""
+        lost = self.numbers.get("LFP_250")
+        if lost is not None and k in (5, 6, -1):
+            self.process.command({"unit": lost, "soc": None} if k == 5 else {"unit": lost, "soc": "1/2"})
+
+    def _orders(self, step: int, k: int) -> list[Order]:
+        orders = []
+        for unit_id in self.devices:
+            unit = self.fleet.units[unit_id]
+            orders.append(Order(unit, Fraction(self.schedule.power[unit_id][step]), None, "plan"))
+        if k == 3 and "MG11_BESS_02" in self.devices:
+            # A trade within the day sells full power in the middle of the event and takes nothing less.
+            unit = self.fleet.units["MG11_BESS_02"]
+            orders = [o for o in orders if o.unit.id != unit.id]
+            orders.append(Order(unit, unit.max_discharge_power, 0, "intraday trade, all or nothing"))
+        return orders
+
+    def _step(self, step: int, k: int) -> None:
+        orders = self._orders(step, k)
+        price = self.prices.values[step]
+        for unit_id in self.fleet.units:
+            planned = Fraction(self.schedule.power[unit_id][step], 4_000_000) * price
+            self.tallies[unit_id].planned += planned
+        for pool in self.fleet.pools():
+            inside = [o for o in orders if o.unit.pool == pool]
+            decision = self.guard.decide_pool(pool, [self._request(o) for o in inside])
+            self._settle(decision, k, price, "plan")
+        for order in orders:
+            if order.unit.pool is None:
+                self._settle(self.guard.decide(self._request(order)), k, price, order.origin)
+
+    def _request(self, order: Order) -> Request:
+        unit = order.unit
+        device = self.devices[unit.id]
+        vocabulary: Mapping[str, Declared] = self.guard.core.declared()
+        settled = dict(read(vocabulary, unit.inputs()).values)
+        settled |= {"command_duration": Fraction(STEP_S), "since_previous": Fraction(STEP_S)}
+        readings: dict[str, Reading] = {}
+        try:
+            found = device.read()
+            now = time.monotonic_ns()
+            readings = {n: Reading(found[n], now) for n in ("frequency", "state_of_charge")}
+            settled["previous_setpoint"] = _present(found["setpoint"])
+            settled["reference_power"] = self._at_crossing(unit.id, found)
+        except DeviceError:
+            now = time.monotonic_ns()
+        state = snapshot(vocabulary, settled, readings, now)
+        return Request(unit.id, order.power, state, device.codec, now + DEADLINE_NS, order.tolerance)
+
+    def _at_crossing(self, unit: str, found: Mapping[str, Fraction | None]) -> Value:
+        """Power when the frequency crossed the threshold: it follows the measurement below and stays above."""
+        power, hz = found["active_power"], found["frequency"]
+        if power is not None and (unit not in self._reference or (hz is not None and hz <= self._threshold)):
+            self._reference[unit] = power
+        return self._reference.get(unit, Unusable("never measured"))
+
+    def _settle(self, decision: Decision, k: int, price: Fraction, origin: str) -> None:
+        self.decisions.append(decision)
+        leaf = self.ledger.tree.levels[0][decision.index].hex()
+        self.show(Event("recorded", k, decision, leaf, origin))
+        asked = decision.requested
+        for unit in asked:
+            tally = self.tallies[unit]
+            if len(asked) > 1 and decision.command is not None:
+                outcome = "admitted" if decision.command[unit] == asked[unit] else "repaired"
+            else:
+                outcome = decision.outcome
+            tally.outcomes[outcome] += 1
+            if outcome != "admitted":
+                tally.reasons[decision.reason.split(" (")[0]] += 1
+        for admitted in decision.admitted:
+            device = self.devices[admitted.device]
+            watts = dict(admitted.command)["active_power"]
+            try:
+                result = device.write(admitted)
+            except (DeviceError, SealError) as error:
+                self.show(Event("failed", k, decision, leaf, str(error)))
+                continue
+            assert dict(result.command)["active_power"] == watts
+            tally = self.tallies[admitted.device]
+            tally.written += 1
+            tally.kept += Fraction(watts, 4_000_000) * price
+        if decision.admitted:
+            self.show(Event("written", k, decision, leaf, f"{len(decision.admitted)} set point(s) read back"))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for device in self.devices.values():
+            device.close()
+
+
+def _present(value: Fraction | None) -> Value:
+    return Unusable("not reported by the device") if value is None else value
+
+
+def write_receipts(ledger: Ledger, folder: Folder, decisions: Sequence[Decision]) -> list[Path]:
+    """A receipt for each decision under the latest checkpoint."""
+    paths = []
+    for decision in decisions:
+        name = f"{decision.index:06d}-{decision.id}-{decision.outcome}.tlog-proof"
+        path = folder.path / "receipts" / name
+        path.write_text(ledger.receipt(decision.index), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def _threshold(guard: Guard) -> Fraction:
+    """The frequency above which the reference power is held: the one the rules in force have chosen."""
+    chosen = {p.name: p.value for rule in guard.core.rules for p in params(rule.when)}
+    return chosen.get("lfsm_o_threshold") or Fraction(50)
+
+
+def first_step(schedule: Schedule, frequency: Sequence[Fraction]) -> int:
+    """Where in the plan to begin, so that the frequency event falls into its greatest export."""
+    event = max(range(len(frequency)), key=lambda k: (frequency[k], -k))
+    totals = [sum(max(0, power[i]) for power in schedule.power.values()) for i in range(STEPS)]
+    room = STEPS - len(frequency)
+    return max(range(room), key=lambda i: (sum(totals[max(0, i + event - 2) : i + event + 3]), -i))
+
+
+def demo_day(on: date | None, prices: Prices) -> date:
+    """The day to plan: the one asked for, or the day of the file with the greatest spread."""
+    if on is not None:
+        return on
+    days = [prices.start.date()]
+    days = [date.fromordinal(days[0].toordinal() + i) for i in range(len(prices.values) // 96)]
+
+    def spread(day: date) -> Fraction:
+        values = prices.day(day).values
+        return max(values) - min(values)
+
+    return max(days, key=spread)
