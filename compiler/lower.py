@@ -22,6 +22,10 @@ Poly = dict[tuple[int, ...], Fraction]
 """Monomials (sorted variable positions, at most two) to coefficients; `()` is the constant."""
 
 
+MAX_BRANCHES = 5_000
+"""Nested `max`, `min` and `abs` multiply: a rule that needs more branches than this is refused, not ground through."""
+
+
 class CannotLower(Exception):
     """A rule that facts cannot express; the message names the rule and the construct."""
 
@@ -66,12 +70,13 @@ class _Lower:
     space: dict[str, Range]
     products: list[tuple[int, int, int]] = field(default_factory=list)
     now: str = ""
+    branches: int = 0
 
     def refuse(self, what: str) -> CannotLower:
         return CannotLower(f"rule `{self.now}`: {what} cannot be written as facts")
 
     def rule(self, rule: c.CoreRule) -> RuleFact:
-        self.now = rule.id
+        self.now, self.branches = rule.id, 0
         if rule.whole is not None:
             raise self.refuse("a whole multiple")
         for part in (rule.scope, rule.when, *rule.margins):
@@ -120,6 +125,9 @@ class _Lower:
 
     def at_most_zero(self, terms: Sequence[tuple[c.Expr, c.Expr | None]], strict: bool) -> Fact:
         """Facts of `sum of factor * node <= 0`, where a node is a `max`, `min` or curve, or None for a plain term."""
+        self.branches += 1
+        if self.branches > MAX_BRANCHES:
+            raise self.refuse("so many nested alternatives")
         bent = next((i for i, (_, node) in enumerate(terms) if node is not None), None)
         if bent is None:
             return self.row(self._poly_sum([factor for factor, _ in terms]), strict)

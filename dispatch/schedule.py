@@ -95,7 +95,7 @@ def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]
 
 def _solve(problem: cp.Problem) -> None:
     try:
-        problem.solve(solver=cp.HIGHS, mip_rel_gap=GAP, time_limit=LIMIT_S, log_to_console=False)
+        problem.solve(solver=cp.HIGHS, mip_rel_gap=GAP, time_limit=LIMIT_S, output_flag=False)
     except cp.error.SolverError as error:
         raise NoSchedule(f"the solver gave no answer: {error}") from error
 
@@ -196,7 +196,7 @@ def _clash(physics: list[Any], rows: list[Row]) -> str:
     slacks = [cp.Variable(row.slack.shape or None, nonneg=True) for row in rows]
     soft = [row.slack + slack >= 0 for row, slack in zip(rows, slacks, strict=True)]
     problem = cp.Problem(cp.Minimize(sum(cp.sum(s) for s in slacks)), [*physics, *soft])
-    problem.solve(solver=cp.HIGHS, time_limit=LIMIT_S, log_to_console=False)
+    problem.solve(solver=cp.HIGHS, time_limit=LIMIT_S, output_flag=False)
     if problem.value is None or problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         return "physics alone allows no plan from this state of charge"
     blamed: dict[str, str] = {}

@@ -109,12 +109,20 @@ class Guard:
         self._cache: dict[object, _Rules] = {}
         self._sequence = len(ledger)
 
+    def check(self, request: Request) -> tuple[Finding, ...]:
+        """Findings of every rule that one unit's set point does not comply with; nothing is recorded or admitted."""
+        case = self._one(self._checked(request))
+        return self._judge(case, {n: v for n, v in case.requested.items() if v is not None})
+
     def decide(self, request: Request) -> Decision:
         """The decision on one unit's set point."""
-        rules = self._cached("unit", lambda: of_one(self.core, "unit", "command"))
         request = self._checked(request)
+        return self._decide(request.unit, "unit", self._one(request), [request])
+
+    def _one(self, request: Request) -> _Case:
+        rules = self._cached("unit", lambda: of_one(self.core, "unit", "command"))
         state = {n: v for n, v in request.state.items() if n != COMMANDED}
-        case = _Case(
+        return _Case(
             rules,
             state,
             {COMMANDED: _on_grid(request.active_power, request.codec)},
@@ -122,7 +130,6 @@ class Guard:
             {COMMANDED: request.codec},
             {COMMANDED: request.unit},
         )
-        return self._decide(request.unit, "unit", case, [request])
 
     def decide_pool(self, pool: str, requests: Sequence[Request]) -> Decision:
         """One decision on the set points of every member of a pool, which stand or fall together.

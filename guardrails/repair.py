@@ -81,7 +81,7 @@ def _propose(
     distance = sum(cp.abs(bindings[facts.variables[i].name] - target) for i, target in requested.items())
     problem = cp.Problem(cp.Minimize(distance), [*bounds, *(row.constraint for row in rows)])
     try:
-        problem.solve(solver=cp.HIGHS, time_limit=SEARCH_S)
+        problem.solve(solver=cp.HIGHS, time_limit=SEARCH_S, output_flag=False)
     except cp.error.SolverError:
         return None
     if any(step.value is None for step in steps.values()):

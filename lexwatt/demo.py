@@ -163,7 +163,13 @@ class Run:
             self._settle(decision, k, price, "plan")
         for order in orders:
             if order.unit.pool is None:
-                self._settle(self.guard.decide(self._request(order)), k, price, order.origin)
+                decision = self.guard.decide(self._request(order))
+                self._settle(decision, k, price, order.origin)
+                if decision.outcome == "refused" and order.tolerance is not None:
+                    # What is in force may no longer comply: the plan, as far as the rules allow it, takes its place.
+                    planned = Fraction(self.schedule.power[order.unit.id][step])
+                    again = Order(order.unit, planned, None, "plan, after the refused trade")
+                    self._settle(self.guard.decide(self._request(again)), k, price, again.origin)
 
     def _request(self, order: Order) -> Request:
         unit = order.unit
