@@ -360,7 +360,7 @@ def _sum(polys: Sequence[Poly]) -> Poly:
     for poly in polys:
         for monomial, a in poly.items():
             out[monomial] = out.get(monomial, Fraction(0)) + a
-    return out
+    return {monomial: a for monomial, a in out.items() if a or not monomial}
 
 
 def _negative(expr: c.Expr) -> c.Expr:

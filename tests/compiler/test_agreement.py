@@ -256,7 +256,7 @@ rule made "made" cites paper "1" evidence given in force from 2020-01-01 checked
 """
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(CONDITION, CONDITION, POWER, st.sampled_from(["at most", "at least"]), POWER, st.integers(0, 10**6))
 def test_made_up_rules_mean_the_same_everywhere(
     scope: str, when: str, left: str, kind: str, right: str, seed: int
