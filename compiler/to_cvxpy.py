@@ -21,6 +21,10 @@ class CannotExpress(Exception):
     """A rule that this target cannot express; the message names the rule and the construct."""
 
 
+class AllowsNothing(Exception):
+    """A rule that no value inside the ranges satisfies; the message names the rule and its clause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One constraint of one rule: `slack >= 0` elementwise is what it demands, scaled to its largest coefficient."""
@@ -38,7 +42,7 @@ def constraints(facts: FactSet, bindings: Mapping[str, Any], margin: Fraction | 
     `bindings` gives each variable that the facts mention an expression in the variable's own steps, scalars or vectors
     of one length. `margin`, in steps of the largest coefficient's variable, tightens each row, so that rounding
     afterwards keeps it. Strict rows are tightened by one unit of their right side. Raises `CannotExpress` naming rule
-    and construct.
+    and construct, `AllowsNothing` where the ranges leave a rule no value.
     """
     out: list[Row] = []
     for rule in facts.rules:
@@ -97,7 +101,7 @@ class _Rule:
     def _choice(self, fact: Fact, guard: Any) -> None:
         alternatives = [part for part in fact[1] if part != FALSE]
         if not alternatives:
-            raise CannotExpress(f"rule `{self.rule.rule}` allows nothing inside the ranges of the plan")
+            raise AllowsNothing(f"{self.rule.rule} ({self.rule.clause}) allows nothing inside the ranges of the plan")
         if len(alternatives) == 1:
             self.add(alternatives[0], guard)
             return
@@ -140,4 +144,4 @@ class _Rule:
         self.out.append(Row(self.rule.rule, self.rule.clause, form, slack, slack >= 0))
 
 
-__all__ = ["CannotExpress", "Row", "capability", "constraints"]
+__all__ = ["AllowsNothing", "CannotExpress", "Row", "capability", "constraints"]

@@ -21,7 +21,7 @@ from compiler.core import Core
 from compiler.inputs import read
 from compiler.instance import Instance, of_one, of_pool
 from compiler.lower import lower
-from compiler.to_cvxpy import Row, constraints
+from compiler.to_cvxpy import AllowsNothing, Row, constraints
 from compiler.to_exact import Unusable, Value
 from dispatch.prices import STEPS, Prices
 from guardrails.fleet import Fleet, Unit
@@ -72,10 +72,13 @@ def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]
     price = np.array([float(p) for p in prices.values])
     models = {u.id: _UnitModel(u, fleet, start[u.id], price) for u in fleet.units.values()}
     rows: list[Row] = []
-    for unit in fleet.units.values():
-        rows += _unit_rows(core, unit, models[unit.id])
-    for pool in fleet.pools():
-        rows += _pool_rows(core, fleet.pool(pool), models)
+    try:
+        for unit in fleet.units.values():
+            rows += _unit_rows(core, unit, models[unit.id])
+        for pool in fleet.pools():
+            rows += _pool_rows(core, fleet.pool(pool), models)
+    except AllowsNothing as error:
+        raise NoSchedule(str(error)) from error
     objective = cp.Maximize(sum(m.money for m in models.values()))
     physics = [constraint for m in models.values() for constraint in m.constraints]
     problem = cp.Problem(objective, [*physics, *(row.constraint for row in rows)])
