@@ -163,9 +163,11 @@ def _bindings(core: Core, prefix: str, model: _UnitModel) -> dict[str, Any]:
 
 
 def _ranges(core: Core, unit: Unit, prefix: str) -> dict[str, tuple[Fraction, Fraction]]:
-    """A plan stays inside the window that the unit is registered with, doubt included, and inside its power."""
+    """A plan stays inside the window that the unit is registered with, doubt included, and inside what it can do."""
     doubt = core.declared()["state_of_charge"].uncertain or Fraction(0)
-    power = (-unit.max_charge_power, unit.max_discharge_power)
+    # INVARIANT: the model itself keeps every range stated here, since lowering drops what the ranges already imply.
+    top = max(unit.max_discharge_power, unit.max_charge_power)
+    power = (-top, top)
     window = (min(unit.soc_min + doubt, unit.soc_max), max(unit.soc_max - doubt, unit.soc_min))
     return {
         f"{prefix}active_power": power,
