@@ -106,13 +106,16 @@ def test_interpreter_facts_and_kernel_agree_around_every_limit() -> None:
     assert_one_meaning(instance, facts, states)
 
 
-def test_the_guard_gives_the_interpreters_verdict_on_ten_thousand_commands() -> None:
+def test_guard_and_kernel_give_the_interpreters_verdict_on_ten_thousand_commands() -> None:
     instance, facts = unit_rules()
     guard, _, _, _ = memory_guard()
     template = request("HOME_1", Fraction(0))
     states = [*random_states(facts, 8000, seed=3), *boundary_states(facts, 40, seed=4)]
     assert len(states) >= 10_000
-    for state in states:
+    values = np.array([[s[v.name] or 0 for v in facts.variables] for s in states], dtype=np.int64)
+    usable = np.array([[s[v.name] is not None for v in facts.variables] for s in states], dtype=np.bool_)
+    codes = Kernel(facts).judge(values, usable)
+    for n, state in enumerate(states):
         subject = to_subject(instance, facts, state)
         wanted = [
             (f.rule.id, f.verdict, f.margin)
@@ -123,6 +126,8 @@ def test_the_guard_gives_the_interpreters_verdict_on_ten_thousand_commands() -> 
         asked = replace(template, active_power=power, state=subject.values)
         found = [(f.rule.id, f.verdict, f.margin) for f in guard.check(asked)]
         assert found == wanted, state
+        by_kernel = [(r.id, CODES[c]) for r, c in zip(instance.rules, codes[n], strict=True) if c > 1]
+        assert by_kernel == [(name, verdict) for name, verdict, _ in wanted], state
 
 
 def test_decisions_follow_from_the_findings() -> None:
