@@ -80,14 +80,72 @@ class Piecewise:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
-    """Sum of a quantity over the members that satisfy a condition on their registration."""
+class Case:
+    """The first case whose condition holds gives the value; `otherwise` where none does."""
 
-    name: str
+    cases: tuple[tuple[Cond, Expr], ...]
+    otherwise: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rows seen: `all`, or from a row the `last` or `next` time `first`, the last `first` `rows`, the `stretch`
+    from `first` to `second` ago, or the `same` local `unit` of the calendar in `zone` so far."""
+
+    kind: str
+    first: Expr | None = None
+    second: Expr | None = None
+    unit: str = ""
+    zone: str = ""
+    start: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """An aggregate of `body` over the rows of a window for which the condition holds: `sum`, `greatest`, `least`,
+    `mean`, `integral`, `change`, `spread`, `count` or `share`."""
+
+    kind: str
+    body: Expr
     condition: Cond
+    window: Window
 
 
-Expr = Const | Var | Param | Add | Mul | Div | Extreme | Piecewise | Total
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """`body` at an earlier row: `ago` rows back where `rows`, else as in force that long ago."""
+
+    body: Expr
+    ago: Expr
+    rows: bool
+    otherwise: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """`clock` (seconds after midnight), `day` (its first moment), `weekday` (1 to 7) or `period` (1 ...) of a
+    moment."""
+
+    kind: str
+    argument: Expr
+    zone: str
+    length: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOn:
+    """The moment at which clocks in the zone show `clock` seconds, `days` local days after that of the argument;
+    business days where `rests` says when business rests: (week days, holidays, known from, known until), dates as
+    ISO text."""
+
+    clock: int
+    zone: str
+    days: int
+    rests: tuple[tuple[int, ...], tuple[str, ...], str, str] | None
+    argument: Expr
+
+
+Expr = Const | Var | Param | Add | Mul | Div | Extreme | Piecewise | Case | Over | AsOf | Local | ClockOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +170,47 @@ class Any_:
     parts: tuple[Cond, ...]
 
 
-Cond = Le | All | Any_
+@dataclass(frozen=True, slots=True)
+class Throughout:
+    """The condition has held without a break, inside the rows, for at least the last while."""
+
+    part: Cond
+    span_of_time: Expr
+
+
+Cond = Le | All | Any_ | Throughout
 TRUE = All(())
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """A running state: its value at the first row, and at each later row that of the first case that holds."""
+
+    name: str
+    starts: Expr
+    cases: tuple[tuple[Cond, Expr], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that a rule looks at: their noun, the quantity that orders them (empty for none), whether it is a time,
+    the quantities of a row that the rule needs, and the running states, each after those it depends on."""
+
+    noun: str
+    order: str
+    timed: bool
+    names: tuple[str, ...]
+    carried: tuple[Carried, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CoreRule:
-    """One rule: where `scope` and `when` hold, every `margins` expression must be at least zero, and `whole`, where it
-    stands, a whole number."""
+    """One rule: where `scope` and `when` hold, every `margins` expression must be at least zero (above zero when
+    `strict`), `whole`, where it stands, a whole number, and `demand` true.
+
+    With a `quantifier` that is asked at rows of the subject; at each row where `when` begins to hold if it is an
+    `event`, and then met `within` a time, for a time `lasting`.
+    """
 
     id: str
     title: str
@@ -131,9 +222,23 @@ class CoreRule:
     scope: Cond
     when: Cond
     margins: tuple[Expr, ...]
+    strict: bool
+    demand: Cond
     whole: Expr | None
     step: Fraction
     unit: Unit
+    rows: Rows | None = None
+    quantifier: str = ""
+    event: bool = False
+    within: Expr | None = None
+    lasting: Expr | None = None
+
+    def nodes(self) -> tuple[Expr | Cond, ...]:
+        """Condition and demand: all but the scope."""
+        found = (self.when, *self.margins, self.demand, self.whole, self.within, self.lasting)
+        carried = self.rows.carried if self.rows else ()
+        inside = tuple(part for state in carried for part in (state.starts, *(x for c in state.cases for x in c)))
+        return (*(part for part in found if part is not None), *inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +309,7 @@ def _plain(node: Any) -> Any:
 
 
 def names(node: Expr | Cond) -> Iterator[str]:
-    """Every quantity a node speaks of, members' quantities excepted."""
+    """Every quantity a node speaks of, those of rows included."""
     if isinstance(node, Var):
         yield node.name
     for part in children(node):
@@ -214,7 +319,7 @@ def names(node: Expr | Cond) -> Iterator[str]:
 def children(node: Expr | Cond) -> tuple[Expr | Cond, ...]:
     """The direct parts of a node; raises `TypeError` for a node nobody has told it of."""
     match node:
-        case Const() | Var() | Param() | Total():
+        case Const() | Var() | Param():
             return ()
         case Add(parts) | Extreme(_, parts):
             return parts
@@ -226,16 +331,24 @@ def children(node: Expr | Cond) -> tuple[Expr | Cond, ...]:
             return (argument,)
         case Le(expr, _):
             return (expr,)
+        case Case(cases, otherwise):
+            return _some(*(part for case in cases for part in case), otherwise)
+        case Over(_, body, condition, window):
+            return _some(body, condition, window.first, window.second)
+        case AsOf(body, ago, _, otherwise):
+            return _some(body, ago, otherwise)
+        case Local(_, argument, _, length):
+            return _some(argument, length)
+        case ClockOn(_, _, _, _, argument):
+            return (argument,)
+        case Throughout(part, span_of_time):
+            return (part, span_of_time)
         case _:
             raise TypeError(f"unknown node {node!r}")
 
 
-def totals(node: Expr | Cond) -> Iterator[Total]:
-    """Every sum over members inside a node."""
-    if isinstance(node, Total):
-        yield node
-    for part in children(node):
-        yield from totals(part)
+def _some(*parts: Expr | Cond | None) -> tuple[Expr | Cond, ...]:
+    return tuple(part for part in parts if part is not None)
 
 
 def params(node: Expr | Cond) -> Iterator[Param]:
@@ -244,6 +357,11 @@ def params(node: Expr | Cond) -> Iterator[Param]:
         yield node
     for part in children(node):
         yield from params(part)
+
+
+def needs_rows(node: Expr | Cond) -> bool:
+    """Whether the meaning of a node depends on rows."""
+    return isinstance(node, Over | AsOf | Throughout) or any(needs_rows(part) for part in children(node))
 
 
 def negate(condition: Cond) -> Cond:
@@ -255,5 +373,8 @@ def negate(condition: Cond) -> Cond:
             return Any_(tuple(negate(part) for part in parts))
         case Any_(parts):
             return All(tuple(negate(part) for part in parts))
+        case Throughout():
+            broken = Case(((condition, Const(Fraction(0))),), Const(Fraction(-1)))
+            return Le(broken, True)
         case _:
             raise TypeError(f"unknown condition {condition!r}")

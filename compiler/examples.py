@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
 
 from compiler import core as c
 from compiler.from_syntax import to_core
 from compiler.inputs import in_range
-from compiler.to_exact import Subject, Unusable, Value, Verdict, judge
+from compiler.to_exact import Finding, Subject, Unusable, Value, Verdict, judge
 from rules_dsl import tree as t
-from rules_dsl.check import UNCERTAINTY, Program
-from rules_dsl.diagnostics import RulesError
-from rules_dsl.units import show
+from rules_dsl.check import UNCERTAINTY
+from rules_dsl.diagnostics import Diagnostic, RulesError
+from rules_dsl.program import Day, PackRule, Places, Program
+from rules_dsl.units import Quantity, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,62 +27,97 @@ class Outcome:
     problem: str
 
 
-def run(program: Program, on: date) -> Iterator[Outcome]:
+def run(program: Program, on: Day, places: Places | None = None) -> Iterator[Outcome]:
     """Every expectation of every rule, judged as in force on the day, or on the rule's first day when it is not."""
+    judge_in = Judge(program, places)
     for entry in program.rules:
-        day = on if entry.rule.source.in_force(on) else entry.rule.source.start
         for example in entry.rule.examples:
             for expectation in example.expected:
-                problem = _problem(program, entry.id, day, example, expectation)
+                problem = judge_in.problem(entry, judge_in.day(entry, on), example, expectation)
                 yield Outcome(entry.id, example.title, expectation, problem)
 
 
-def _problem(program: Program, rule: str, on: date, example: t.Example, expected: t.Expectation) -> str:
-    given = (*example.given, expected.given)
-    choices = {
-        g.name: g.value.base
-        for g in given
-        if g.name in program.parameters and not isinstance(g.value, str | tuple | None)
-    }
-    try:
-        core = to_core(program, on, choices)
-    except RulesError as error:
-        return str(error)
-    finding = judge(next(r for r in core.rules if r.id == rule), _subject(core.declared(), given))
-    passed = finding.verdict in (Verdict.COMPLIES, Verdict.NOT_APPLICABLE)
-    if passed != expected.allows:
-        why = "; ".join(f"{name} is {reason}" for name, reason in finding.unusable)
-        what = "allowed" if expected.allows else "refused"
-        return f"should be {what} and {finding.verdict.value.replace('_', ' ')}" + (f": {why}" if why else "")
-    if expected.margin is not None:
-        margin = Fraction(expected.margin.base) if expected.allows else -Fraction(expected.margin.base)
-        if finding.margin != margin:
-            found = "none" if finding.margin is None else show(finding.margin, expected.margin.unit)
-            return f"margin should be {show(margin, expected.margin.unit)} and is {found}"
-    return ""
+class Judge:
+    """Judges expectations; remembers the core of each day and choice."""
+
+    def __init__(self, program: Program, places: Places | None = None) -> None:
+        self.program, self.places = program, places
+        self.cores: dict[tuple[Day, tuple[tuple[str, Fraction], ...]], c.Core] = {}
+
+    def day(self, entry: PackRule, on: Day) -> Day:
+        """The day on which a rule's examples are judged: the given one while it is in force, else its first."""
+        source = entry.rule.source
+        return on if self.program.in_force(entry.pack, source, on) else source.period.start
+
+    def core(self, on: Day, choices: Mapping[str, Fraction]) -> c.Core:
+        """The core of a day with some parameters chosen; raises `RulesError` as `to_core` does."""
+        key = (on, tuple(sorted(choices.items())))
+        if key not in self.cores:
+            self.cores[key] = to_core(self.program, on, choices, self.places)
+        return self.cores[key]
+
+    def finding(self, entry: PackRule, on: Day, given: Sequence[t.Given], rows: t.RowTable | None) -> Finding:
+        """What the rule says of the case; raises `RulesError` for a parameter outside its range."""
+        choices = {
+            g.name: g.value.base for g in given if g.name in self.program.parameters and isinstance(g.value, Quantity)
+        }
+        core = self.core(on, choices)
+        found = next((r for r in core.rules if r.id == entry.id), None)
+        if found is None:
+            raise RulesError([Diagnostic("example", f"`{entry.id}` is set aside on {on}", entry.rule.span)])
+        return judge(found, subject_of(core.declared(), given, rows))
+
+    def problem(self, entry: PackRule, on: Day, example: t.Example, expected: t.Expectation) -> str:
+        """What is wrong with an expectation, empty when it holds."""
+        try:
+            finding = self.finding(entry, on, (*example.given, *expected.given), example.rows)
+        except RulesError as error:
+            return str(error)
+        passed = finding.verdict in (Verdict.COMPLIES, Verdict.NOT_APPLICABLE)
+        wanted = {
+            "allows": passed,
+            "refuses": finding.verdict is Verdict.VIOLATES,
+            "cannot tell": finding.verdict is Verdict.CANNOT_TELL,
+        }[expected.verdict]
+        if not wanted:
+            why = "; ".join(f"{name} is {reason}" for name, reason in finding.unusable)
+            what = {"allows": "allowed", "refuses": "refused", "cannot tell": "one it cannot tell"}[expected.verdict]
+            return f"should be {what} and {finding.verdict.value.replace('_', ' ')}" + (f": {why}" if why else "")
+        if expected.margin is not None:
+            margin = Fraction(expected.margin.base) * (1 if expected.verdict == "allows" else -1)
+            if finding.margin != margin:
+                found = "none" if finding.margin is None else show(finding.margin, expected.margin.unit)
+                return f"margin should be {show(margin, expected.margin.unit)} and is {found}"
+        return ""
 
 
-def _subject(declared: dict[str, c.Declared], given: Iterable[t.Given]) -> Subject:
+def subject_of(declared: dict[str, c.Declared], given: Iterable[t.Given], rows: t.RowTable | None) -> Subject:
+    """The subject that an example describes: what is given later wins, rows stand in their order."""
     values: dict[str, Value] = {}
-    members: list[dict[str, Value]] = []
+    inside: list[dict[str, Value]] = []
+    for row in rows.rows if rows else ():
+        cells = [t.Given(name, value) for name, value in zip(rows.head if rows else (), row, strict=True)]
+        inside.append(dict(subject_of(declared, cells, None).values))
     for g in given:
         if isinstance(g.value, tuple):
-            members.append(dict(_subject(declared, g.value).values))
+            inside.append(dict(subject_of(declared, g.value, None).values))
         elif g.name in declared:
-            values[g.name] = _value(declared[g.name], g)
+            values[g.name] = _value(declared[g.name], g.value)
     for name, d in declared.items():
         if d.uncertain is not None and name in values and name + UNCERTAINTY not in values:
             values[name + UNCERTAINTY] = d.uncertain
-    return Subject(values, members)
+    return Subject(values, inside)
 
 
-def _value(declared: c.Declared, given: t.Given) -> Value:
-    match given.value:
+def _value(declared: c.Declared, given: Quantity | t.InstantLiteral | str | tuple[t.Given, ...] | None) -> Value:
+    match given:
         case None:
             return Unusable("unknown")
         case str(name):
             return Fraction(declared.names.index(name))
-        case tuple():
-            raise TypeError("a member is not a value")
-        case quantity:
-            return in_range(declared, quantity.base)
+        case t.InstantLiteral(seconds, _):
+            return in_range(declared, seconds)
+        case Quantity(base, _):
+            return in_range(declared, base)
+        case _:
+            raise TypeError("a row is not a value")

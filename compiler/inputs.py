@@ -10,11 +10,13 @@ from typing import Any
 from compiler import core as c
 from compiler.to_exact import Subject, Unusable, Value
 from rules_dsl.check import UNCERTAINTY
+from rules_dsl.instants import InstantError, instant
 from rules_dsl.units import UnitError, quantity, show
 
 
 def read(vocabulary: Mapping[str, c.Declared], raw: Mapping[str, Any]) -> Subject:
-    """The subject that plain data describes: texts with units, booleans for flags, names for choices, and `members`.
+    """The subject that plain data describes: texts with units, booleans for flags, names for choices,
+    moments as RFC 3339 texts, and the rows (`members`, `samples`, ...) as a list of such objects.
 
     Nothing raises: what cannot be used becomes `Unusable` with the reason. A plain number is unusable too, since it
     says no unit; so are values outside the declared range. An uncertain quantity without a stated uncertainty gets the
@@ -25,10 +27,8 @@ def read(vocabulary: Mapping[str, c.Declared], raw: Mapping[str, Any]) -> Subjec
         companion = name + UNCERTAINTY
         if declared.uncertain is not None and name in values and companion not in raw:
             values[companion] = declared.uncertain
-    members = raw.get("members", ())
-    if not isinstance(members, list | tuple):
-        members = ()
-    inside = [read(vocabulary, m if isinstance(m, Mapping) else {}).values for m in members]
+    rows = next((v for name, v in raw.items() if name not in vocabulary and isinstance(v, list | tuple)), ())
+    inside = [read(vocabulary, row if isinstance(row, Mapping) else {}).values for row in rows]
     return Subject(values, inside)
 
 
@@ -38,6 +38,8 @@ def read_one(declared: c.Declared, raw: Any) -> Value:
         return Unusable("null")
     if declared.names:
         return _alternative(declared, raw)
+    if declared.unit.text == "instant":
+        return _moment(declared, raw)
     if isinstance(raw, bool):
         return Unusable(f"true or false where a value in {declared.unit.text} is needed")
     if isinstance(raw, float) and not math.isfinite(raw):
@@ -57,8 +59,19 @@ def in_range(declared: c.Declared, value: Fraction) -> Value:
     """The value, or why it lies outside what the vocabulary allows."""
     if declared.low <= value <= declared.high:
         return value
+    if declared.unit.text == "instant":
+        return Unusable("outside the years from 1970 to 9998")
     low, high = show(declared.low, declared.unit), show(declared.high, declared.unit)
     return Unusable(f"outside the range from {low} to {high}")
+
+
+def _moment(declared: c.Declared, raw: Any) -> Value:
+    if not isinstance(raw, str):
+        return Unusable("not a moment as text, such as 2026-03-29T14:00Z")
+    try:
+        return in_range(declared, instant(raw))
+    except InstantError as error:
+        return Unusable(str(error))
 
 
 def _alternative(declared: c.Declared, raw: Any) -> Value:

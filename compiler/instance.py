@@ -31,8 +31,7 @@ class Instance:
 
 def parts(rule: c.CoreRule) -> tuple[c.Expr | c.Cond, ...]:
     """Scope, condition and demand of a rule."""
-    whole = () if rule.whole is None else (rule.whole,)
-    return (rule.scope, rule.when, *rule.margins, *whole)
+    return (rule.scope, *rule.nodes())
 
 
 def of_one(core: c.Core, subject: str, checked: str) -> Instance:
@@ -56,23 +55,21 @@ def of_pool(core: c.Core, checked: str, members: Mapping[str, Mapping[str, Value
 
 
 def _of_member(rule: c.CoreRule, member: str) -> c.CoreRule:
-    return replace(
-        rule,
-        id=f"{rule.id}@{member}",
-        scope=_cond(rule.scope, member, {}),
-        when=_cond(rule.when, member, {}),
-        margins=tuple(_expr(m, member, {}) for m in rule.margins),
-        whole=None if rule.whole is None else _expr(rule.whole, member, {}),
-    )
+    return _written(replace(rule, id=f"{rule.id}@{member}"), member, {})
 
 
 def _flat(rule: c.CoreRule, members: Mapping[str, Mapping[str, Value]]) -> c.CoreRule:
+    return _written(rule, "", members)
+
+
+def _written(rule: c.CoreRule, member: str, members: Mapping[str, Mapping[str, Value]]) -> c.CoreRule:
     return replace(
         rule,
-        scope=_cond(rule.scope, "", members),
-        when=_cond(rule.when, "", members),
-        margins=tuple(_expr(m, "", members) for m in rule.margins),
-        whole=None if rule.whole is None else _expr(rule.whole, "", members),
+        scope=_cond(rule.scope, member, members),
+        when=_cond(rule.when, member, members),
+        margins=tuple(_expr(m, member, members) for m in rule.margins),
+        demand=_cond(rule.demand, member, members),
+        whole=None if rule.whole is None else _expr(rule.whole, member, members),
     )
 
 
@@ -84,6 +81,8 @@ def _cond(condition: c.Cond, member: str, members: Mapping[str, Mapping[str, Val
             return c.All(tuple(_cond(part, member, members) for part in inner))
         case c.Any_(inner):
             return c.Any_(tuple(_cond(part, member, members) for part in inner))
+        case c.Throughout():
+            return condition
         case _:
             raise TypeError(f"unknown condition {condition!r}")
 
@@ -104,9 +103,17 @@ def _expr(expr: c.Expr, member: str, members: Mapping[str, Mapping[str, Value]])
             return c.Extreme(kind, tuple(_expr(part, member, members) for part in inner))
         case c.Piecewise(points, argument):
             return c.Piecewise(points, _expr(argument, member, members))
-        case c.Total(name, condition):
+        case c.Case(cases, otherwise):
+            rest = None if otherwise is None else _expr(otherwise, member, members)
+            return c.Case(tuple((_cond(x, member, members), _expr(y, member, members)) for x, y in cases), rest)
+        case c.Over(kind, body, condition, c.Window("all")) if kind in ("sum", "count", "greatest", "least"):
             inside = [m for m, values in members.items() if _belongs(condition, m, values)]
-            return c.Add((c.Const(Fraction(0)), *(c.Var(f"{m}.{name}") for m in inside)))
+            found = tuple(_expr(body, m, {}) for m in inside)
+            if kind in ("sum", "count"):
+                return c.Add((c.Const(Fraction(0)), *found))
+            return c.Extreme("max" if kind == "greatest" else "min", found) if found else expr
+        case c.Over() | c.AsOf() | c.Local() | c.ClockOn():
+            return expr
         case _:
             raise TypeError(f"unknown expression {expr!r}")
 

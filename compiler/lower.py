@@ -79,7 +79,9 @@ class _Lower:
         self.now, self.branches = rule.id, 0
         if rule.whole is not None:
             raise self.refuse("a whole multiple")
-        for part in (rule.scope, rule.when, *rule.margins):
+        if rule.quantifier:
+            raise self.refuse("a demand on rows one by one")
+        for part in (rule.scope, *rule.nodes()):
             for param in c.params(part):
                 if param.value is None:
                     raise self.refuse(f"parameter `{param.name}`, which nobody has chosen,")
@@ -87,7 +89,8 @@ class _Lower:
         unless = self.condition(c.negate(rule.when))
         outer = dict(self.space)
         self._narrow(rule.when)
-        demand = conjunction([self.condition(c.Le(_negative(m), False)) for m in rule.margins])
+        margins = [self.condition(c.Le(_negative(m), rule.strict)) for m in rule.margins]
+        demand = conjunction([*margins, self.condition(rule.demand)])
         self.space = outer
         body = disjunction([unless, demand])
         return RuleFact(rule.id, rule.title, rule.clause, rule.evidence, rule.blocks, scope, body)
@@ -120,6 +123,8 @@ class _Lower:
                 return disjunction([self.condition(part) for part in parts])
             case c.Le(expr, strict):
                 return self.at_most_zero(self.terms(expr), strict)
+            case c.Throughout():
+                raise self.refuse("a condition that has held for a while")
             case _:
                 raise TypeError(f"unknown condition {condition!r}")
 
@@ -134,8 +139,10 @@ class _Lower:
         node = terms[bent][1]
         factor = c.Add(tuple(f for f, other in terms if other == node))
         rest = [term for term in terms if term[1] != node]
-        low, high = bounds(factor, self.space)
+        if isinstance(node, c.Case):
+            return self._cases(factor, node, rest, strict)
         assert isinstance(node, c.Extreme | c.Piecewise)
+        low, high = bounds(factor, self.space)
         if low < 0 < high:
             # The sign of the factor decides which way the bend points: both readings, each where it is right.
             negative, positive = (
@@ -149,6 +156,21 @@ class _Lower:
                 ]
             )
         return self._bend(factor, node, rest, strict, 1 if low >= 0 else -1)
+
+    def _cases(self, factor: c.Expr, node: c.Case, rest: list[tuple[c.Expr, c.Expr | None]], strict: bool) -> Fact:
+        """Wherever a case holds and none before it, the row with its value; a value that no case gives is never
+        right."""
+        facts: list[Fact] = []
+        before: list[Fact] = []
+        for condition, part in node.cases:
+            row = self.at_most_zero(self.terms(c.Mul(factor, part)) + rest, strict)
+            facts.append(disjunction([*before, self.condition(c.negate(condition)), row]))
+            before.append(self.condition(condition))
+        last = FALSE
+        if node.otherwise is not None:
+            last = self.at_most_zero(self.terms(c.Mul(factor, node.otherwise)) + rest, strict)
+        facts.append(disjunction([*before, last]))
+        return conjunction(facts)
 
     def _bend(
         self,
@@ -236,7 +258,7 @@ class _Lower:
         match expr:
             case c.Add(parts):
                 return [term for part in parts for term in self.terms(part)]
-            case c.Extreme() | c.Piecewise():
+            case c.Extreme() | c.Piecewise() | c.Case():
                 return [(one, expr)]
             case c.Div(left, right):
                 return self.terms(c.Mul(left, c.Const(1 / self._constant(right))))
@@ -284,8 +306,12 @@ class _Lower:
                 return {m: x for m, x in out.items() if x or not m}
             case c.Div(left, right):
                 return self.polynomial(c.Mul(left, c.Const(1 / self._constant(right))))
-            case c.Extreme() | c.Piecewise():
+            case c.Extreme() | c.Piecewise() | c.Case():
                 return None
+            case c.Over() | c.AsOf():
+                raise self.refuse("a value over rows")
+            case c.Local() | c.ClockOn():
+                raise self.refuse("a date on local clocks")
             case _:
                 raise TypeError(f"unknown expression {expr!r}")
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rules_dsl import tree as t
-from rules_dsl.check import Program, check
+from rules_dsl.check import Program, check_all
 from rules_dsl.diagnostics import Diagnostic, RulesError
-from rules_dsl.parse import parse
+from rules_dsl.parse import parse_all
 
 HOME = Path(__file__).resolve().parent
 VOCABULARY = HOME / "vocabulary.rules"
@@ -53,14 +53,38 @@ def load(names_or_paths: Sequence[str | Path]) -> Program:
 
 
 def load_texts(sources: dict[str, str]) -> Program:
-    """The checked program of rule texts by file name; raises `RulesError` with the findings of every file."""
-    trees: list[Sequence[t.Statement]] = []
-    findings: list[Diagnostic] = []
-    for name, text in sources.items():
-        try:
-            trees.append(parse(text, name))
-        except RulesError as error:
-            findings += error.diagnostics
+    """The checked program of rule texts by file name and of the packs they adopt; raises `RulesError` with the findings
+    of every file."""
+    program, findings = load_all(sources)
     if findings:
         raise RulesError(findings)
-    return check(trees)
+    return program
+
+
+def load_all(sources: dict[str, str]) -> tuple[Program, list[Diagnostic]]:
+    """The program as far as it goes, and every finding.
+
+    What a file with a slip declares is not known, so names are checked only where every file follows the grammar.
+    """
+    trees: list[Sequence[t.Statement]] = []
+    findings: list[Diagnostic] = []
+    names = {Path(name).resolve() for name in sources}
+    waiting = list(sources.items())
+    while waiting:
+        name, text = waiting.pop(0)
+        statements, wrong = parse_all(text, name)
+        trees.append(statements)
+        findings += wrong
+        for pack in (s for s in statements if isinstance(s, t.Pack)):
+            for adopted in pack.adopts:
+                if adopted not in packs():
+                    hint = f"packs that ship: {', '.join(packs())}"
+                    findings.append(Diagnostic("no-pack", f"no pack is called `{adopted}`", pack.span, hint))
+                    continue
+                for path in sorted((HOME / adopted).rglob("*.rules")):
+                    if path.resolve() not in names:
+                        names.add(path.resolve())
+                        waiting.append((str(path), path.read_text(encoding="utf-8")))
+    if findings:
+        return Program(), findings
+    return check_all(trees)

@@ -35,8 +35,8 @@ from proofs.checker.certificate import Bad
 from proofs.checker.receipt import open_receipt, read_record, verify_receipt
 from proofs.ledger import Ledger, LedgerBusy, LedgerDamaged
 from proofs.theorems import Proved
-from rules_dsl.check import Program
 from rules_dsl.diagnostics import RulesError, render
+from rules_dsl.program import Program
 
 app = typer.Typer(
     help="Energy regulation as rules that battery fleets obey and auditors can check.",

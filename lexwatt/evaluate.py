@@ -17,8 +17,8 @@ from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
 from compiler.lower import CannotLower, disjunction, lower
 from compiler.to_exact import Finding, Subject, Unusable, Verdict, judge
-from rules_dsl.check import Program
 from rules_dsl.diagnostics import RulesError
+from rules_dsl.program import Program
 from rules_dsl.units import UnitError, decimal, quantity
 
 ORDER = (Verdict.VIOLATES, Verdict.CANNOT_TELL, Verdict.COMPLIES)

@@ -1,4 +1,4 @@
-"""Names, dimensions, ranges, dates and sources: from syntax trees to a `Program` that means something.
+"""Names, kinds, ranges, dates and sources: from syntax trees to a `Program` that means something.
 
 Every finding of a run is reported, not the first alone.
 """
@@ -6,148 +6,96 @@ Every finding of a run is reported, not the first alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from rules_dsl import tree as t
 from rules_dsl.diagnostics import Diagnostic, RulesError
-from rules_dsl.units import DIMENSIONLESS, Dimension, Quantity, show, unit
+from rules_dsl.kinds import INSTANT, SECONDS, TIME, UNCERTAINTY, Kind, Typing, kind_of, parts_of, words
+from rules_dsl.program import PackRule, PackSetting, Program, declare
+from rules_dsl.tables import faults
+from rules_dsl.units import Dimension, Quantity, Unit, show
 
-UNCERTAINTY = "_uncertainty"
-"""Suffix of the companion of an uncertain quantity: the half-width of its band."""
+__all__ = ["UNCERTAINTY", "PackRule", "Program", "check", "check_all", "clause", "dimension_of"]
 
+WARNS_ONLY = ("reported", "recalled")
+"""Evidence on which nothing may be blocked."""
 
-@dataclass(frozen=True, slots=True)
-class PackRule:
-    """A rule with the pack it stands in."""
-
-    pack: str
-    rule: t.Rule
-
-    @property
-    def id(self) -> str:
-        """`pack/rule`, unique in a program."""
-        return f"{self.pack}/{self.rule.name}"
-
-
-@dataclass(slots=True)
-class Program:
-    """All that a set of rule files declares, by name; settings keep every dated choice."""
-
-    quantities: dict[str, t.QuantityDecl] = field(default_factory=dict)
-    choices: dict[str, t.ChoiceDecl] = field(default_factory=dict)
-    instruments: dict[str, t.Instrument] = field(default_factory=dict)
-    parameters: dict[str, t.Parameter] = field(default_factory=dict)
-    settings: list[t.Setting] = field(default_factory=list)
-    definitions: dict[str, t.Definition] = field(default_factory=dict)
-    curves: dict[str, t.Curve] = field(default_factory=dict)
-    rules: list[PackRule] = field(default_factory=list)
-    theorems: list[tuple[str, t.Theorem]] = field(default_factory=list)
-
-    def declared(self, name: str) -> t.Node | None:
-        """The declaration of a name, whatever its kind."""
-        tables: tuple[dict[str, t.Node], ...] = (
-            self.quantities,  # type: ignore[assignment]
-            self.choices,
-            self.parameters,
-            self.definitions,
-            self.curves,
-            self.instruments,
-        )
-        return next((table[name] for table in tables if name in table), None)
+_BINDINGS = {
+    "sunspec": (re.compile(r"\d+\.[A-Za-z0-9_.]+"), "a model and a point, such as `701.Hz`"),
+    "iec61850": (re.compile(r"[A-Z]{4}\d*(\.[A-Za-z][A-Za-z0-9]*)+"), "a node and data, such as `MMXU.Hz.mag`"),
+    "dnp3": (re.compile(r"(AI|AO|BI|BO|CTR)\d+"), "a point, such as `AO12`"),
+}
 
 
 def check(files: Iterable[Sequence[t.Statement]]) -> Program:
     """The program that the files make together.
 
-    Raises `RulesError` with every finding: a name unknown or declared twice, dimensions that do not fit, a value
-    outside its legal range, dates out of order, a source without its instrument, a rule without examples.
+    Raises `RulesError` with every finding: a name unknown or declared twice, kinds that do not fit, a value outside its
+    legal range, choices that clash, dates out of order, a source without its instrument, tables with gaps or
+    overlaps, a rule without examples.
     """
-    program = Program()
-    findings: list[Diagnostic] = []
-    for statements in files:
-        pack = next((s.name for s in statements if isinstance(s, t.Pack)), "")
-        for statement in statements:
-            findings += _declare(program, pack, statement)
-    checker = _Checker(program)
-    checker.run()
-    findings += checker.findings
+    program, findings = check_all(files)
     if findings:
         raise RulesError(findings)
     return program
 
 
-def _declare(program: Program, pack: str, statement: t.Statement) -> Iterator[Diagnostic]:
-    if isinstance(statement, t.Pack):
-        return
-    if isinstance(statement, t.Setting):
-        program.settings.append(statement)
-        return
-    if isinstance(statement, t.Rule | t.Theorem) and not pack:
-        yield Diagnostic(
-            "no-pack", "rules and theorems stand in a pack", statement.span, 'begin with `pack NAME "..."`'
-        )
-    if isinstance(statement, t.Theorem):
-        program.theorems.append((pack, statement))
-        return
-    if isinstance(statement, t.Rule):
-        if any(r.id == f"{pack}/{statement.name}" for r in program.rules):
-            yield Diagnostic("twice", f"rule `{statement.name}` is declared twice in pack `{pack}`", statement.span)
-        program.rules.append(PackRule(pack, statement))
-        return
-    name = statement.name
-    earlier = program.declared(name)
-    if earlier is not None:
-        where = f"{earlier.span.file}:{earlier.span.line}"
-        yield Diagnostic("twice", f"`{name}` is declared twice", statement.span, f"the first is at {where}")
-        return
-    if isinstance(statement, t.QuantityDecl):
-        program.quantities[name] = statement
-    elif isinstance(statement, t.ChoiceDecl):
-        program.choices[name] = statement
-    elif isinstance(statement, t.Instrument):
-        program.instruments[name] = statement
-    elif isinstance(statement, t.Parameter):
-        program.parameters[name] = statement
-    elif isinstance(statement, t.Definition):
-        program.definitions[name] = statement
-    else:
-        program.curves[name] = statement
+def check_all(files: Iterable[Sequence[t.Statement]]) -> tuple[Program, list[Diagnostic]]:
+    """The program as far as it goes, and every finding."""
+    program, findings = declare(list(files))
+    checker = _Checker(program)
+    checker.run()
+    return program, findings + checker.findings
 
 
-class _Checker:
+class _Checker(Typing):
     def __init__(self, program: Program) -> None:
-        self.program = program
-        self.findings: list[Diagnostic] = []
-        self.clause = ""
-        self.open: list[str] = []
-
-    def say(self, code: str, message: str, node: t.Node, hint: str = "") -> None:
-        self.findings.append(Diagnostic(code, message, node.span, hint, self.clause))
+        super().__init__(program)
 
     def run(self) -> None:
         p = self.program
+        for pack in p.packs.values():
+            self._period(pack.period)
+        for subject in p.subjects.values():
+            self._subject(subject)
         for quantity in p.quantities.values():
             self._quantity(quantity)
         for choice in p.choices.values():
+            self._owner(choice.subject, choice)
+            self._stale(choice.stale, choice)
+            self._bindings(choice.bindings, choice)
             if len(set(choice.names)) != len(choice.names):
                 self.say("twice", f"`{choice.name}` names an alternative twice", choice)
+        for instant in p.instants.values():
+            self._owner(instant.subject, instant)
+            self._stale(instant.stale, instant)
+        for instrument in p.instruments.values():
+            self._instrument(instrument)
+        for calendar in p.calendars.values():
+            self._calendar(calendar)
         for parameter in p.parameters.values():
-            self._source(parameter.source)
-            self._same(parameter.unit.dimension, parameter.low, parameter, "the lower end of the range")
-            self._same(parameter.unit.dimension, parameter.high, parameter, "the upper end of the range")
-            if parameter.low.base > parameter.high.base:
-                self.say("range", f"the range of `{parameter.name}` ends before it begins", parameter)
-        for setting in p.settings:
-            self._setting(setting)
+            self._parameter(parameter)
+        for entry in p.settings:
+            self._setting(entry.setting)
+        self._clashes()
         for curve in p.curves.values():
             self._curve(curve)
+        for table in p.tables.values():
+            self._table(table)
         for definition in p.definitions.values():
-            self.open = [definition.name]
-            self.dimension(definition.value)
+            if not isinstance(definition.value, tuple):
+                self.open = [definition.name]
+                self.kind(definition.value)
         self.open = []
-        for entry in p.rules:
-            self._rule(entry.rule)
+        for running in p.running.values():
+            self._running_state(running)
+        self._running_circles()
+        for adoption in p.adoptions:
+            self._adoption(adoption)
+        for rule in p.rules:
+            self._rule(rule)
         for _, theorem in p.theorems:
             self._theorem(theorem)
 
@@ -155,249 +103,471 @@ class _Checker:
 
     def _same(self, dimension: Dimension, value: Quantity, node: t.Node, what: str) -> None:
         if value.dimension != dimension:
-            found = _words(value.dimension)
-            self.say("dimension", f"{what} is {found} where {_words(dimension)} is needed", node)
+            found, wanted = words(kind_of(value.unit)), words(Kind(dimension))
+            self.say("dimension", f"{what} is {found} where {wanted} is needed", node)
+
+    def _fits(self, in_unit: Unit, value: Quantity, node: t.Node, what: str) -> bool:
+        """Says so when a number does not suit a unit, the way it is written included."""
+        wanted, found = kind_of(in_unit), kind_of(value.unit)
+        if wanted == found:
+            return True
+        code = "share" if wanted.dimension == found.dimension else "dimension"
+        hint = "write a share with its unit, `5 %` or `0.05 pu`, and a count without" if code == "share" else ""
+        self.say(code, f"{what} is {words(found)} where {words(wanted)} is needed", node, hint)
+        return False
+
+    def _owner(self, subject: str, node: t.Node) -> None:
+        if subject not in self.program.subjects:
+            self.unknown("subject", subject, node, [*self.program.subjects])
+
+    def _stale(self, stale: Quantity | None, node: t.Node) -> None:
+        if stale is not None:
+            self._same(SECONDS.dimension, stale, node, "the greatest age")
+
+    def _bindings(self, bindings: Sequence[tuple[str, str]], node: t.Node) -> None:
+        for protocol, place in bindings:
+            shape = _BINDINGS.get(protocol)
+            if shape is not None and not shape[0].fullmatch(place):
+                self.say("binding", f"`{place}` is no place in {protocol}", node, f"write {shape[1]}")
+
+    def _subject(self, subject: t.Subject) -> None:
+        if not subject.rows:
+            return
+        if subject.of not in self.program.subjects:
+            self.unknown("subject", subject.of, subject, [*self.program.subjects])
+        if subject.order:
+            known = self.value_of(subject.order)
+            if known is None or known[1] != subject.of or known[0].names:
+                self.say("unknown", f"`{subject.order}` is not a quantity or an instant of each {subject.of}", subject)
 
     def _quantity(self, decl: t.QuantityDecl) -> None:
+        self._owner(decl.subject, decl)
+        self._stale(decl.stale, decl)
+        self._bindings(decl.bindings, decl)
         for what, value in (
             ("the resolution", decl.resolution),
             ("the lower end", decl.low),
             ("the upper end", decl.high),
+            *((("the uncertainty", decl.uncertain),) if decl.uncertain is not None else ()),
         ):
-            self._same(decl.unit.dimension, value, decl, what)
-        if decl.uncertain is not None:
-            self._same(decl.unit.dimension, decl.uncertain, decl, "the uncertainty")
-        if decl.stale is not None:
-            self._same(unit("s").dimension, decl.stale, decl, "the greatest age")
+            if not self._fits(decl.unit, value, decl, what):
+                return
         if decl.low.base > decl.high.base or decl.resolution.base <= 0:
-            self.say(
-                "range",
-                f"`{decl.name}` needs a positive resolution and a range that ends after it begins",
-                decl,
-            )
+            self.say("range", f"`{decl.name}` needs a positive resolution and a range that ends after it begins", decl)
         elif any((end.base / decl.resolution.base).denominator != 1 for end in (decl.low, decl.high)):
             self.say("range", f"the range of `{decl.name}` does not end on a step of its resolution", decl)
 
+    def _instrument(self, instrument: t.Instrument) -> None:
+        if not instrument.zone:
+            hint = "add `zone Europe/Brussels`, or where its dates are days"
+            self.say("zone", f"the dates of `{instrument.name}` are in no time zone", instrument, hint)
+        if instrument.replaces:
+            if instrument.replaces not in self.program.instruments or instrument.replaces == instrument.name:
+                self.unknown("other instrument", instrument.replaces, instrument, [*self.program.instruments])
+            elif instrument.editions[0].start is None:
+                hint = "write `from` and a day after its first edition"
+                self.say("dates", f"`{instrument.name}` replaces another from no day", instrument, hint)
+        dated = [e for e in instrument.editions if e.start is not None]
+        if len(instrument.editions) > 1 and len(dated) < len(instrument.editions):
+            self.say("dates", f"each of several editions of `{instrument.name}` needs its first day", instrument)
+        for edition in dated:
+            assert edition.start is not None
+            if edition.until is not None and edition.until <= edition.start:
+                self.say("dates", f"the edition until {edition.until} ends before it begins", edition)
+        for a, b in itertools.pairwise(sorted(dated, key=lambda e: str(e.start))):
+            if a.until is None or b.start is None or b.start < a.until:
+                hint = f"end the earlier one with `until {b.start}`"
+                self.say("overlap", f"two editions of `{instrument.name}` are in force on {b.start}", b, hint)
+
+    def _calendar(self, calendar: t.Calendar) -> None:
+        if calendar.instrument not in self.program.instruments:
+            self.unknown("instrument", calendar.instrument, calendar, [*self.program.instruments])
+        if calendar.until <= calendar.start:
+            self.say("dates", f"known until {calendar.until} ends before it begins", calendar)
+        for day in calendar.holidays:
+            if not calendar.start <= day < calendar.until:
+                self.say("dates", f"{day} lies outside the years for which the holidays are known", calendar)
+        if len(set(calendar.weekdays)) == 7:
+            self.say("dates", f"calendar `{calendar.name}` leaves no day for business", calendar)
+
+    def _period(self, period: t.Period | None) -> None:
+        if period is None:
+            return
+        if period.until is not None and period.until <= period.start:
+            self.say("dates", f"in force until {period.until} ends before it begins", period)
+        if period.withdrawn is not None and period.recorded is not None and period.withdrawn <= period.recorded:
+            self.say("dates", f"recorded until {period.withdrawn} ends before it begins", period)
+
     def _source(self, source: t.Source) -> None:
+        self._period(source.period)
         instrument = self.program.instruments.get(source.instrument)
         if instrument is None:
+            self.unknown("instrument", source.instrument, source, [*self.program.instruments])
+            return
+        if source.evidence == "given" and instrument.authority != "Operator":
+            hint = "law is read, corroborated, reported or recalled"
+            self.say("evidence", "`given` evidence is for the operator's own texts", source, hint)
+        first = instrument.editions[0].start
+        if first is not None and source.period.start < first:
             self.say(
-                "unknown",
-                f"no instrument is called `{source.instrument}`",
-                source,
-                "declare it with `instrument`",
+                "dates", f"in force from {source.period.start}, before the first edition of `{instrument.name}`", source
             )
-        elif source.evidence == "given" and instrument.authority != "Operator":
-            self.say(
-                "evidence",
-                "`given` evidence is for the operator's own texts",
-                source,
-                "law is read, corroborated or recalled",
-            )
-        if source.until is not None and source.until <= source.start:
-            self.say("dates", f"in force until {source.until} ends before it begins", source)
+
+    def _parameter(self, parameter: t.Parameter) -> None:
+        self.clause = clause(self.program, parameter.source)
+        self._source(parameter.source)
+        ends = [
+            self._fits(parameter.unit, end, parameter, what)
+            for end, what in ((parameter.low, "the lower end"), (parameter.high, "the upper end"))
+        ]
+        if all(ends) and parameter.low.base > parameter.high.base:
+            self.say("range", f"the range of `{parameter.name}` ends before it begins", parameter)
+        elif all(ends):
+            if parameter.default is not None:
+                self._legal(parameter, parameter.default, parameter, "the default of ")
+            for value in parameter.legal:
+                self._legal(parameter, value, parameter)
+            for value in parameter.illegal:
+                if self._fits(parameter.unit, value, parameter, "a refused value") and (
+                    parameter.low.base <= value.base <= parameter.high.base
+                ):
+                    shown = show(value.base, value.unit)
+                    self.say("range", f"{shown} should be refused and is inside the range", parameter)
+        self.clause = ""
+
+    def _legal(self, parameter: t.Parameter, value: Quantity, node: t.Node, what: str = "") -> None:
+        if not self._fits(parameter.unit, value, node, f"{what}`{parameter.name}`"):
+            return
+        if not parameter.low.base <= value.base <= parameter.high.base:
+            low, high = show(parameter.low.base, parameter.unit), show(parameter.high.base, parameter.unit)
+            shown = show(value.base, parameter.unit)
+            hint = f"choose a value from {low} to {high}"
+            self.say("range", f"{shown} is outside the legal range of `{parameter.name}`", node, hint)
 
     def _setting(self, setting: t.Setting) -> None:
         self._source(setting.source)
         parameter = self.program.parameters.get(setting.name)
         if parameter is None:
-            self.say("unknown", f"no parameter is called `{setting.name}`", setting)
+            self.unknown("parameter", setting.name, setting, [*self.program.parameters])
             return
-        self._same(parameter.unit.dimension, setting.value, setting, f"`{setting.name}`")
-        if not parameter.low.base <= setting.value.base <= parameter.high.base:
-            low, high = show(parameter.low.base, parameter.unit), show(parameter.high.base, parameter.unit)
-            self.clause = clause(self.program, parameter.source)
-            self.say(
-                "range",
-                f"{show(setting.value.base, parameter.unit)} is outside the legal range of `{setting.name}`",
-                setting,
-                f"choose a value from {low} to {high}",
-            )
-            self.clause = ""
-
-    def _curve(self, curve: t.Curve) -> None:
-        self._source(curve.source)
-        for x, y in curve.points:
-            self._same(curve.argument.dimension, x, curve, f"a point of `{curve.name}`")
-            self._same(curve.result.dimension, y, curve, f"a value of `{curve.name}`")
-        xs = [x.base for x, _ in curve.points]
-        if len(xs) < 2 or any(a >= b for a, b in itertools.pairwise(xs)):
-            self.say("curve", f"the points of `{curve.name}` do not ascend, or there are fewer than two", curve)
-
-    def _rule(self, rule: t.Rule) -> None:
-        self.clause = clause(self.program, rule.source)
-        self._source(rule.source)
-        for condition in (rule.scope, rule.when, *rule.exceptions):
-            if condition is not None:
-                self.condition(condition)
-        left = self.dimension(rule.must.left)
-        for right in rule.must.right:
-            self._alike(left, self.dimension(right), right)
-        if not any(e.allows for x in rule.examples for e in x.expected) or not any(
-            not e.allows for x in rule.examples for e in x.expected
-        ):
-            self.say(
-                "example",
-                f"rule `{rule.name}` needs an example that is allowed and one that is refused",
-                rule,
-            )
-        for example in rule.examples:
-            for given in (*example.given, *(e.given for e in example.expected)):
-                self._given(given)
+        self.clause = clause(self.program, parameter.source)
+        self._legal(parameter, setting.value, setting)
         self.clause = ""
 
-    def _given(self, given: t.Given) -> None:
-        if given.value is None:
-            if self.value_of(given.name) is None:
-                self.say("unknown", f"nothing is called `{given.name}`", given)
+    def _clashes(self) -> None:
+        """Two choices of one value, both in force for some place on some day, and nothing says which wins."""
+        by_name: dict[str, list[PackSetting]] = {}
+        for entry in self.program.settings:
+            by_name.setdefault(entry.setting.name, []).append(entry)
+        for name, entries in by_name.items():
+            for a, b in itertools.combinations(entries, 2):
+                here, there = dict(a.setting.places), dict(b.setting.places)
+                apart = any(here[kind] != there[kind] for kind in here.keys() & there.keys())
+                narrower = here.items() < there.items() or there.items() < here.items()
+                day = a.setting.source.period.overlap(b.setting.source.period)
+                if apart or narrower or day is None:
+                    continue
+                if self.program.priority(a.pack) != self.program.priority(b.pack):
+                    continue
+                both = ", ".join(f"{kind} {place}" for kind, place in sorted({**here, **there}.items()))
+                where = f"the other is at {a.setting.span.file}:{a.setting.span.line}; give one pack a higher priority"
+                self.clause = clause(self.program, b.setting.source)
+                self.say(
+                    "clash",
+                    f"`{name}` is set twice for {both or 'everybody'} on {day} and nothing says which wins",
+                    b.setting,
+                    where,
+                )
+                self.clause = ""
+
+    def _curve(self, curve: t.Curve) -> None:
+        self.clause = clause(self.program, curve.source)
+        self._source(curve.source)
+        fit = True
+        for point in curve.points:
+            for value, in_unit, what in zip(
+                point, (curve.argument, curve.result), ("a point of", "a value of"), strict=True
+            ):
+                if isinstance(value, Quantity):
+                    fit &= self._fits(in_unit, value, curve, f"{what} `{curve.name}`")
+                elif value not in self.program.parameters:
+                    self.unknown("parameter", value, curve, [*self.program.parameters])
+                else:
+                    self.alike(kind_of(in_unit), kind_of(self.program.parameters[value].unit), curve)
+        xs = [x.base for x, _ in curve.points if isinstance(x, Quantity)]
+        if fit and (len(curve.points) < 2 or any(a >= b for a, b in itertools.pairwise(xs))):
+            self.say("curve", f"the points of `{curve.name}` do not ascend, or there are fewer than two", curve)
+        self.clause = ""
+
+    def _table(self, table: t.Table) -> None:
+        self.clause = clause(self.program, table.source)
+        self._source(table.source)
+        before = len(self.findings)
+        kinds = [self.column(column) for column in table.columns]
+        for column, kind in zip(table.columns, kinds, strict=True):
+            if column.unit is None and not kind.names:
+                self.unknown("choice", column.name, column, [*self.program.choices])
+        for row in table.rows:
+            if row.cells and len(row.cells) != len(table.columns):
+                wanted = f"{len(table.columns)} cell(s) and a result"
+                self.say("table", f"a row of `{table.name}` has {wanted}, not {len(row.cells)} and one", row)
+                continue
+            for cell, column, kind in zip(row.cells, table.columns, kinds, strict=False):
+                self._cell(cell, column, kind)
+            if isinstance(row.result, str):
+                if row.result not in table.names:
+                    self.say("unknown", f"`{row.result}` is not a result of `{table.name}`", row)
+            elif table.unit is None:
+                self.say("kind", "a number stands where an alternative is needed", row)
+            else:
+                self._fits(table.unit, row.result, row, f"a result of `{table.name}`")
+        if len(self.findings) == before:
+            for code, message, node in faults(table, [kind.names for kind in kinds]):
+                self.say(code, message, node)
+        self.clause = ""
+
+    def _cell(self, cell: t.Cell, column: t.Column, kind: Kind) -> None:
+        if cell.names:
+            if column.unit is not None:
+                self.say("kind", f"`{cell.names[0]}` stands where a number is needed", cell)
+            elif kind.names:
+                self.alternatives(kind, cell.names, cell)
+        for _, bound in cell.bounds:
+            if column.unit is None:
+                self.say("kind", f"a number stands where an alternative of `{column.name}` is needed", cell)
+            else:
+                self._fits(column.unit, bound, cell, f"an end of `{column.name}`")
+
+    def _running_state(self, running: t.Running) -> None:
+        subject = self.program.subjects.get(running.subject)
+        if subject is None:
+            self.unknown("subject", running.subject, running, [*self.program.subjects])
             return
+        if subject.order is None:
+            self.say("rows", f"a {subject.name} has no rows in order to run along", running)
+            return
+        wanted = Kind(names=running.names) if running.unit is None else kind_of(running.unit)
+        self.subject, self.rows = subject, True
+        self.gives(running.starts, wanted)
+        for case in running.cases:
+            if case.condition is not None:
+                self.condition(case.condition)
+            self.gives(case.value, wanted)
+        for case in running.cases[:-1]:
+            if case.condition is None:
+                self.say("running", "a case without a condition takes all: the cases after it are never met", case)
+        self.subject, self.rows = None, False
+
+    def _running_circles(self) -> None:
+        """A running state may depend on the present of others, and of its own past alone."""
+        present: dict[str, set[str]] = {}
+        for name, running in self.program.running.items():
+            present[name] = {
+                part.name
+                for piece in (running.starts, *running.cases)
+                for part in parts_of(piece)
+                if isinstance(part, t.Name) and part.name in self.program.running
+            }
+        for name in present:
+            seen: set[str] = set()
+            open_ = list(present[name])
+            while open_:
+                other = open_.pop()
+                if other not in seen:
+                    seen.add(other)
+                    open_ += present[other]
+            if name in seen:
+                hint = f"write `previous {name}` for its past"
+                self.say("circle", f"`{name}` depends on its own present", self.program.running[name], hint)
+
+    def _adoption(self, adoption: t.Adoption) -> None:
+        self._source(adoption.source)
+        rule = next((r.rule for r in self.program.rules if r.id == adoption.rule), None)
+        if rule is None:
+            self.unknown("rule", adoption.rule, adoption, [r.id for r in self.program.rules])
+        elif rule.source.evidence == "recalled":
+            hint = "find the text, and say `reported`, `corroborated` or `read`"
+            self.say("recalled", "a recalled rule may warn, never block, so it cannot be adopted", adoption, hint)
+        elif rule.source.evidence != "reported":
+            self.say("adopted", f"`{adoption.rule}` blocks without being adopted", adoption)
+
+    # rules
+
+    def _rule(self, entry: PackRule) -> None:
+        rule = entry.rule
+        self.clause = clause(self.program, rule.source)
+        self._source(rule.source)
+        self._effect(rule)
+        subject = self.program.subjects.get(rule.subject)
+        if subject is None:
+            self.unknown("subject", rule.subject, rule, [*self.program.subjects])
+            self.clause = ""
+            return
+        self.subject, self.rows = subject, False
+        if rule.scope is not None:
+            self.condition(rule.scope)
+        if rule.quantifier is not None:
+            self.noun(rule.quantifier.rows, rule.quantifier)
+            if rule.quantifier.position != "every":
+                self.ordered(rule.quantifier)
+            self.rows = bool(subject.rows)
+        for condition in (rule.when, *rule.exceptions, *(x.condition for x in rule.transitions)):
+            if condition is not None:
+                self.condition(condition)
+        self._demand(rule)
+        self._timing(rule)
+        self._relation(entry)
+        self._examples(rule, subject)
+        self.subject, self.rows, self.clause = None, False, ""
+
+    def _effect(self, rule: t.Rule) -> None:
+        if rule.source.evidence not in WARNS_ONLY:
+            return
+        if rule.effect == "blocks":
+            self.say("recalled", f"a {rule.source.evidence} rule may warn, never block", rule.source)
+        if rule.relation is not None and rule.relation.kind != "tightens":
+            self.say("recalled", f"a {rule.source.evidence} rule cannot set another aside", rule.relation)
+
+    def _demand(self, rule: t.Rule) -> None:
+        demand = rule.demand
+        if demand.condition is not None:
+            self.condition(demand.condition)
+            return
+        assert demand.left is not None
+        if demand.kind == "never":
+            if rule.quantifier is not None:
+                self.say("rows", "an order of rows is about all of them, not about one", rule.quantifier)
+            self.ordered(demand)
+            if not (self.subject and self.subject.rows):
+                self.say("rows", f"a {rule.subject} is not made of rows", demand)
+            self.rows = True
+        left = self.kind(demand.left)
+        if demand.kind == "never":
+            self.rows = False
+        if demand.kind in ("in", "not_in"):
+            self.alternatives(left, demand.names, demand)
+            return
+        if demand.kind == "flag":
+            if left is not None and left.names != ("no", "yes"):
+                self.say("kind", f"{words(left)} is not a yes-or-no value", demand)
+            return
+        if left is not None and left.names:
+            hint = "write `must be in {...}`"
+            self.say("kind", f"{words(left)} has no size", demand, hint)
+            return
+        for right in demand.right:
+            self.alike(left, self.kind(right), right)
+        if demand.kind == "multiple":
+            step = demand.right[0]
+            if not self.constant(step) or (isinstance(step, t.Literal) and step.value.base <= 0):
+                self.say("number", "the step of a multiple is a positive number or a parameter", step)
+
+    def _timing(self, rule: t.Rule) -> None:
+        if rule.event and rule.quantifier is None:
+            self.say("rows", "`whenever` is asked at rows", rule.when or rule, "say at which: `at every ...,`")
+        if rule.timing is None:
+            return
+        if rule.quantifier is None:
+            self.say("rows", "a response is measured along rows", rule.timing, "say from which: `at every ...,`")
+            return
+        self.ordered(rule.timing, [TIME, INSTANT])
+        for part in (rule.timing.within, rule.timing.lasting):
+            if part is not None:
+                self.needs(part, TIME, "a duration")
+
+    def _relation(self, entry: PackRule) -> None:
+        relation = entry.rule.relation
+        if relation is None:
+            return
+        for target in relation.rules:
+            others = [r for r in self.program.rules if r.id == target]
+            if target == entry.id or not others:
+                self.unknown("other rule", target, relation, [r.id for r in self.program.rules if r.id != entry.id])
+                continue
+            if any(o.rule.subject != entry.rule.subject for o in others):
+                self.say("subject", f"`{target}` is about each {others[0].rule.subject}", relation)
+            back = [o.rule.relation for o in others if o.rule.relation and entry.id in o.rule.relation.rules]
+            if any(r.kind != "tightens" for r in back) and relation.kind != "tightens":
+                self.say("circle", f"`{target}` sets this rule aside, and this rule sets it aside", relation)
+            pack = others[0].pack
+            if (
+                relation.kind != "tightens"
+                and pack != entry.pack
+                and self.program.priority(entry.pack) <= self.program.priority(pack)
+            ):
+                hint = f"give pack `{entry.pack}` a priority above {self.program.priority(pack)}"
+                self.say("priority", f"pack `{entry.pack}` has no priority over `{pack}`", relation, hint)
+
+    # examples
+
+    def _examples(self, rule: t.Rule, subject: t.Subject) -> None:
+        verdicts = {e.verdict for x in rule.examples for e in x.expected}
+        if not {"allows", "refuses"} <= verdicts:
+            self.say("example", f"rule `{rule.name}` needs an example that is allowed and one that is refused", rule)
+        for example in rule.examples:
+            for given in (*example.given, *(g for e in example.expected for g in e.given)):
+                self._given(given, subject, inner=False)
+            for expectation in example.expected:
+                self._margin(rule, expectation)
+            if example.rows is not None:
+                self.noun(example.rows.noun, example.rows)
+                for row in example.rows.rows:
+                    for name, value in zip(example.rows.head, row, strict=True):
+                        at = t.Given(name, value, span=example.rows.span)
+                        self._given(at, subject, inner=True)
+
+    def _margin(self, rule: t.Rule, expectation: t.Expectation) -> None:
+        left = rule.demand.left
+        if expectation.margin is None or left is None:
+            return
+        probe = _Checker(self.program)
+        probe.subject, probe.rows = self.subject, True
+        kind = probe.kind(left)
+        if kind is not None and not kind.names:
+            wanted = TIME if kind.dimension == INSTANT else kind.dimension
+            self._same(wanted, expectation.margin, expectation, "the margin")
+
+    def _given(self, given: t.Given, subject: t.Subject, inner: bool) -> None:
         if isinstance(given.value, tuple):
+            self.noun(given.row, given)
             for part in given.value:
-                self._given(part)
+                self._given(part, subject, inner=True)
             return
-        p = self.program
-        if given.name in p.choices:
-            if given.value not in p.choices[given.name].names:
-                names = ", ".join(p.choices[given.name].names)
+        known = self.value_of(given.name)
+        if known is None:
+            names = [*self.program.quantities, *self.program.choices, *self.program.parameters, *self.program.instants]
+            near = next(iter(get_close_matches(given.name, names, 1)), "")
+            hint = f"did you mean `{near}`?" if near else ""
+            self.say("unknown", f"nothing is called `{given.name}`", given, hint)
+            return
+        kind, owner = known
+        wanted = subject.of if inner else subject.name
+        if owner and owner != wanted:
+            self.say("subject", f"`{given.name}` belongs to each {owner}, not to each {wanted}", given)
+        if given.value is None:
+            return
+        if kind.names:
+            if given.value not in kind.names:
+                shown = given.value if isinstance(given.value, str) else "this"
                 self.say(
                     "unknown",
-                    f"`{given.value}` is not an alternative of `{given.name}`",
+                    f"`{shown}` is not an alternative of `{given.name}`",
                     given,
-                    f"one of {names}",
+                    f"one of {', '.join(kind.names)}",
                 )
+        elif isinstance(given.value, t.InstantLiteral):
+            if kind.dimension != INSTANT:
+                self.say("dimension", f"`{given.name}` is {words(kind)}, not a moment in time", given)
         elif isinstance(given.value, str):
-            self.say("dimension", f"`{given.name}` needs a number with its unit", given)
+            self.say("dimension", f"`{given.name}` needs {words(kind)}", given)
         else:
-            dimension = self.value_of(given.name)
-            if dimension is None:
-                self.say("unknown", f"nothing is called `{given.name}`", given)
-            else:
-                self._same(dimension, given.value, given, f"`{given.name}`")
+            self.alike(kind, kind_of(given.value.unit), given)
 
     def _theorem(self, theorem: t.Theorem) -> None:
+        self._owner(theorem.subject, theorem)
         for name in (theorem.cause, theorem.effect):
             if name and name not in self.program.quantities:
-                self.say("unknown", f"no quantity is called `{name}`", theorem)
-
-    # expressions
-
-    def value_of(self, name: str) -> Dimension | None:
-        """Dimension of a named value, None when nothing bears the name."""
-        p = self.program
-        if name in p.quantities:
-            return p.quantities[name].unit.dimension
-        if name in p.parameters:
-            return p.parameters[name].unit.dimension
-        if name in p.choices:
-            return DIMENSIONLESS
-        base = name.removesuffix(UNCERTAINTY)
-        if base != name and base in p.quantities and p.quantities[base].uncertain is not None:
-            return p.quantities[base].unit.dimension
-        return None
-
-    def _alike(self, left: Dimension | None, right: Dimension | None, node: t.Node) -> None:
-        if left is not None and right is not None and left != right:
-            self.say("dimension", f"{_words(right)} stands where {_words(left)} is needed", node)
-
-    def dimension(self, expr: t.Expression) -> Dimension | None:
-        """Dimension of an expression; None after a finding was reported for it."""
-        if isinstance(expr, t.Literal):
-            return expr.value.dimension
-        if isinstance(expr, t.Name):
-            return self._name(expr)
-        if isinstance(expr, t.Binary):
-            left, right = self.dimension(expr.left), self.dimension(expr.right)
-            if left is None or right is None:
-                return None
-            if expr.op in "+-":
-                self._alike(left, right, expr.right)
-                return left
-            sign = 1 if expr.op == "*" else -1
-            if sign < 0 and not self._constant(expr.right):
-                self.say(
-                    "division",
-                    "only numbers and parameters may divide",
-                    expr.right,
-                    "multiply both sides by the quantity instead",
-                )
-            powers = dict(left)
-            for name, power in right:
-                powers[name] = powers.get(name, 0) + sign * power
-            return tuple(sorted((name, power) for name, power in powers.items() if power))
-        if isinstance(expr, t.Total):
-            if expr.condition is not None:
-                self.condition(expr.condition)
-            if expr.name not in self.program.quantities:
-                self.say("unknown", f"no quantity is called `{expr.name}`", expr)
-                return None
-            return self.program.quantities[expr.name].unit.dimension
-        return self._call(expr)
-
-    def _name(self, expr: t.Name) -> Dimension | None:
-        if expr.name in self.program.definitions:
-            if expr.name in self.open:
-                self.say("circle", f"`{expr.name}` is defined by itself", expr)
-                return None
-            self.open.append(expr.name)
-            found = self.dimension(self.program.definitions[expr.name].value)
-            self.open.pop()
-            return found
-        found = self.value_of(expr.name)
-        if found is None:
-            near = _nearest(expr.name, [*self.program.quantities, *self.program.parameters, *self.program.choices])
-            self.say("unknown", f"nothing is called `{expr.name}`", expr, f"did you mean `{near}`?" if near else "")
-        return found
-
-    def _call(self, expr: t.Call) -> Dimension | None:
-        parts = [self.dimension(part) for part in expr.arguments]
-        if expr.function in ("max", "min", "abs"):
-            for dimension, part in zip(parts[1:], expr.arguments[1:], strict=True):
-                self._alike(parts[0], dimension, part)
-            if expr.function == "abs" and len(parts) != 1:
-                self.say("arguments", "`abs` takes one value", expr)
-            return parts[0]
-        curve = self.program.curves.get(expr.function)
-        if curve is None:
-            self.say("unknown", f"no curve is called `{expr.function}`", expr)
-            return None
-        self._alike(curve.argument.dimension, parts[0], expr.arguments[0])
-        return curve.result.dimension
-
-    def _constant(self, expr: t.Expression) -> bool:
-        if isinstance(expr, t.Binary):
-            return self._constant(expr.left) and self._constant(expr.right)
-        return isinstance(expr, t.Literal) or (isinstance(expr, t.Name) and expr.name in self.program.parameters)
-
-    def condition(self, condition: t.Condition) -> None:
-        """Checks a condition and everything in it."""
-        if isinstance(condition, t.Junction):
-            for part in condition.parts:
-                self.condition(part)
-        elif isinstance(condition, t.Not):
-            self.condition(condition.part)
-        elif isinstance(condition, t.Compare):
-            self._alike(self.dimension(condition.left), self.dimension(condition.right), condition.right)
-        else:
-            name = condition.subject.name if isinstance(condition.subject, t.Name) else ""
-            choice = self.program.choices.get(name)
-            if choice is None:
-                self.say("unknown", f"`{name or 'this'}` is not a choice or a flag", condition)
-            elif isinstance(condition, t.OneOf):
-                for alternative in condition.names:
-                    if alternative not in choice.names:
-                        self.say(
-                            "unknown",
-                            f"`{alternative}` is not an alternative of `{name}`",
-                            condition,
-                            f"one of {', '.join(choice.names)}",
-                        )
-            elif choice.names != ("no", "yes"):
-                self.say(
-                    "dimension",
-                    f"`{name}` is not a yes-or-no quantity",
-                    condition,
-                    f"write `{name} in {{...}}`",
-                )
+                self.unknown("quantity", name, theorem, [*self.program.quantities])
 
 
 def clause(program: Program, source: t.Source) -> str:
@@ -408,16 +578,5 @@ def clause(program: Program, source: t.Source) -> str:
 
 def dimension_of(program: Program, expr: t.Expression) -> Dimension:
     """Dimension of an expression of a checked program."""
-    return _Checker(program).dimension(expr) or DIMENSIONLESS
-
-
-def _words(dimension: Dimension) -> str:
-    if not dimension:
-        return "a plain number"
-    return " ".join(name.replace("_", " ") + (f"^{power}" if power != 1 else "") for name, power in dimension)
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, names, 1)), "")
+    kind = Typing(program).kind(expr)
+    return kind.dimension if kind is not None else ()

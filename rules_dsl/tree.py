@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 
 from rules_dsl.units import Quantity, Unit
 
@@ -67,14 +68,77 @@ class Call(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Total(Node):
-    """`sum of QUANTITY over members with (CONDITION)`."""
+class InstantLiteral(Node):
+    """A moment in time: seconds since 1970-01-01T00:00Z, exact, and the text it was written as."""
 
-    name: str
+    seconds: Fraction
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over(Node):
+    """The rows that an aggregate ranges over, seen from a row.
+
+    `kind` is all, last, next, rows (the last n), stretch (from `first` to `second` ago) or same (calendar `unit` in
+    `zone`, beginning on `start`, a month and day); `rows` is the noun of the rows where it was written.
+    """
+
+    kind: str
+    rows: str = ""
+    first: Expression | None = None
+    second: Expression | None = None
+    unit: str = ""
+    zone: str = ""
+    start: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Node):
+    """`sum of EXPR over ... with (CONDITION)`; `count` and `share` have no value, and a share no meaning without
+    rows."""
+
+    kind: str
+    value: Expression | None
+    over: Over
     condition: Condition | None
 
 
-Expression = Literal | Name | Binary | Call | Total
+@dataclass(frozen=True, slots=True)
+class AsOf(Node):
+    """A quantity some rows (`rows` is their noun) or some time before; `otherwise` stands where there is no such row.
+
+    `previous NAME` is the row before: `ago` is None.
+    """
+
+    name: str
+    ago: Expression | None
+    rows: str
+    otherwise: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Local(Node):
+    """`clock`, `day`, `weekday` or `period` of an instant in a zone; `length` is the period's."""
+
+    kind: str
+    argument: Expression
+    zone: str
+    length: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOn(Node):
+    """A time of day, in seconds, in a zone, on the local day `days` after (before when negative) the day of an instant;
+    business days of `calendar` where it names one."""
+
+    clock: int
+    zone: str
+    days: int
+    calendar: str
+    argument: Expression
+
+
+Expression = Literal | Name | Binary | Call | InstantLiteral | Aggregate | AsOf | Local | ClockOn
 
 
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,10 +155,10 @@ class Compare(Node):
 
 @dataclass(frozen=True, slots=True)
 class OneOf(Node):
-    """A choice is one of the named alternatives."""
+    """A choice is one of the named alternatives, or of those of the named set."""
 
     subject: Expression
-    names: tuple[str, ...]
+    names: tuple[str, ...] | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,42 +183,97 @@ class Junction(Node):
     parts: tuple[Condition, ...]
 
 
-Condition = Compare | OneOf | Holds | Not | Junction
+@dataclass(frozen=True, slots=True)
+class Throughout(Node):
+    """The condition has held without a break for the last while."""
+
+    part: Condition
+    span_of_time: Expression
+
+
+Condition = Compare | OneOf | Holds | Not | Junction | Throughout
 
 
 # ── statements ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Node):
-    """Which clause of which instrument says so, on what evidence, and from when until when it is in force.
+class Period(Node):
+    """In force from a day until another, exclusive; recorded here from a day until another, exclusive."""
 
-    `until` is exclusive. Evidence is read, corroborated, given (an operator's own policy) or recalled (may only warn).
+    start: date
+    until: date | None
+    recorded: date | None = None
+    withdrawn: date | None = None
+
+    def holds(self, on: date, known: date | None) -> bool:
+        """Whether it is in force on the day, as known on another day (None: as known now)."""
+        if not (self.start <= on and (self.until is None or on < self.until)):
+            return False
+        if known is None:
+            return self.withdrawn is None
+        return (self.recorded is None or self.recorded <= known) and (self.withdrawn is None or known < self.withdrawn)
+
+    def overlap(self, other: Period) -> date | None:
+        """The first day on which both are in force and known at the same time; None when there is none."""
+        start = max(self.start, other.start)
+        ends = [p.until for p in (self, other) if p.until is not None]
+        if ends and min(ends) <= start:
+            return None
+        known = max(self.recorded or date.min, other.recorded or date.min)
+        gone = [p.withdrawn for p in (self, other) if p.withdrawn is not None]
+        return None if gone and min(gone) <= known else start
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Node):
+    """Which clause of which instrument says so, on what evidence, and when it is in force.
+
+    Evidence is read, corroborated, given (an operator's own texts), reported (a tertiary source) or recalled; the
+    last two may only warn.
     """
 
     instrument: str
     clause: str
     evidence: str
-    start: date
-    until: date | None
-
-    def in_force(self, on: date) -> bool:
-        """Whether the day lies in the half-open period."""
-        return self.start <= on and (self.until is None or on < self.until)
+    period: Period
 
 
 @dataclass(frozen=True, slots=True)
 class Pack(Node):
-    """Names the pack that a file belongs to."""
+    """Names the pack that a file belongs to, its priority, the packs it adopts and when all of it is in force."""
 
     name: str
     title: str
+    priority: int = 0
+    adopts: tuple[str, ...] = ()
+    period: Period | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption(Node):
+    """Makes a reported rule of another pack one that blocks."""
+
+    rule: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(Node):
+    """What rules apply to. `rows` is the noun of its rows, `of` their subject; `order` is None for rows in no order,
+    empty for rows as given, else the quantity that rises from row to row."""
+
+    name: str
+    text: str
+    rows: str = ""
+    of: str = ""
+    order: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QuantityDecl(Node):
     """A physical quantity of the vocabulary. `stale` is the greatest usable age in seconds; `uncertain` the half-width
-    assumed where a reading states none."""
+    assumed where a reading states none; `bindings` are (protocol, place) pairs."""
 
     name: str
     role: str
@@ -165,6 +284,8 @@ class QuantityDecl(Node):
     high: Quantity
     stale: Quantity | None
     uncertain: Quantity | None
+    sign: str
+    bindings: tuple[tuple[str, str], ...]
     text: str
 
 
@@ -177,83 +298,238 @@ class ChoiceDecl(Node):
     role: str
     subject: str
     stale: Quantity | None
+    bindings: tuple[tuple[str, str], ...]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument(Node):
-    """A legal or contractual text."""
+class InstantDecl(Node):
+    """A quantity that is a moment in time."""
+
+    name: str
+    role: str
+    subject: str
+    stale: Quantity | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar(Node):
+    """Days on which business rests: week days (Monday is 0) and holidays, known from a day until another, exclusive."""
 
     name: str
     title: str
-    authority: str
-    edition: str
+    zone: str
+    weekdays: tuple[int, ...]
+    holidays: tuple[date, ...]
+    start: date
+    until: date
+    instrument: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edition(Node):
+    """One edition of an instrument."""
+
+    title: str
+    start: date | None
+    until: date | None
     link: str
 
 
 @dataclass(frozen=True, slots=True)
+class Instrument(Node):
+    """A legal or contractual text; dates that cite it are days in its time zone."""
+
+    name: str
+    title: str
+    authority: str
+    zone: str
+    editions: tuple[Edition, ...]
+    replaces: str = ""
+
+    def edition_on(self, on: date) -> Edition:
+        """The edition in force on a day, the first where none says so."""
+        for edition in reversed(self.editions):
+            if (edition.start is None or edition.start <= on) and (edition.until is None or on < edition.until):
+                return edition
+        return self.editions[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter(Node):
-    """A value that the law leaves open inside a range."""
+    """A value that the law leaves open inside a range; `legal` and `illegal` are tries of the range."""
 
     name: str
     unit: Unit
     low: Quantity
     high: Quantity
+    default: Quantity | None
     source: Source
     text: str
+    legal: tuple[Quantity, ...] = ()
+    illegal: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Setting(Node):
-    """Somebody's choice of a parameter, with its own source."""
+    """Somebody's choice of a parameter, with its own source; `places` say for whom, as (kind, name) pairs."""
 
     name: str
     value: Quantity
+    places: tuple[tuple[str, str], ...]
     source: Source
 
 
 @dataclass(frozen=True, slots=True)
 class Definition(Node):
-    """A name for an expression."""
+    """A name for an expression, or for a set of alternatives."""
 
     name: str
-    value: Expression
+    value: Expression | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Curve(Node):
-    """Points joined by straight lines and held flat beyond both ends."""
+    """Points joined by straight lines and held flat beyond both ends; a coordinate is a number or a parameter's
+    name."""
 
     name: str
     argument: Unit
     result: Unit
-    points: tuple[tuple[Quantity, Quantity], ...]
+    points: tuple[tuple[Quantity | str, Quantity | str], ...]
     source: Source
 
 
 @dataclass(frozen=True, slots=True)
-class Must(Node):
-    """What is demanded: `left` at_most / at_least / between / multiple `right`."""
+class Column(Node):
+    """An input of a table: a number in a unit, or a choice of the vocabulary by its name when `unit` is None."""
+
+    name: str
+    unit: Unit | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell(Node):
+    """What a table row takes of one input: `bounds` as (comparison, value), or alternatives, or anything."""
+
+    bounds: tuple[tuple[str, Quantity], ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow(Node):
+    """One row: its cells and its result; no cells at all for the `otherwise` row."""
+
+    cells: tuple[Cell, ...]
+    result: Quantity | str
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Node):
+    """A decision table; its result is a number in `unit`, or one of `names`."""
+
+    name: str
+    columns: tuple[Column, ...]
+    unit: Unit | None
+    names: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Case(Node):
+    """One way on of a running state."""
+
+    value: Expression
+    condition: Condition | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running(Node):
+    """A value carried along the rows of a subject: a number in `unit`, or one of `names`."""
+
+    name: str
+    unit: Unit | None
+    names: tuple[str, ...]
+    subject: str
+    starts: Expression
+    cases: tuple[Case, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demand(Node):
+    """What must hold: `left` `kind` `right`.
+
+    `kind` is at_most, at_least, below, above, between, equal, multiple, in, not_in (with `names`), flag (with `names`),
+    never (with `names` fall or rise) or that (with `condition`).
+    """
 
     kind: str
-    left: Expression
-    right: tuple[Expression, ...]
+    left: Expression | None
+    right: tuple[Expression, ...] = ()
+    names: tuple[str, ...] | str = ()
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing(Node):
+    """How soon the demand must be met, and for how long it must then last."""
+
+    within: Expression | None
+    lasting: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation(Node):
+    """How a rule stands to others: it overrides them, is an exception to them, or is meant to be stricter."""
+
+    kind: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantifier(Node):
+    """At which rows the rule asks: `every`, `every later`, `the first` or `the last`."""
+
+    position: str
+    rows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Node):
+    """Until the day, whoever meets the condition is exempt."""
+
+    until: date
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class Given(Node):
-    """One input of an example; `value` is None for `unknown`, nested inputs for a member."""
+    """One input of an example: `value` is None for `unknown`; `row` is the noun of a row with inputs of its own."""
 
     name: str
-    value: Quantity | str | tuple[Given, ...] | None
+    value: Quantity | InstantLiteral | str | tuple[Given, ...] | None
+    row: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowTable(Node):
+    """Rows of an example as a table: the noun in the plural, the names at its head, and the values under them."""
+
+    noun: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Quantity | InstantLiteral | str | None, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation(Node):
-    """The rule allows or refuses this value, by this margin where stated."""
+    """The rule `allows`, `refuses` or `cannot tell` the case with these values, by this margin where stated."""
 
-    allows: bool
-    given: Given
+    verdict: str
+    given: tuple[Given, ...]
     margin: Quantity | None
 
 
@@ -263,22 +539,29 @@ class Example(Node):
 
     title: str
     given: tuple[Given, ...]
+    rows: RowTable | None
     expected: tuple[Expectation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule(Node):
-    """One rule: whom it applies to, when, what must hold, with exceptions and examples."""
+    """One rule: whom it applies to, at which rows, when, what must hold, with exceptions and examples."""
 
     name: str
     title: str
     source: Source
+    relation: Relation | None
     checked: tuple[str, ...]
+    effect: str
     subject: str
     scope: Condition | None
+    quantifier: Quantifier | None
     when: Condition | None
-    must: Must
+    event: bool
+    demand: Demand
+    timing: Timing | None
     exceptions: tuple[Condition, ...]
+    transitions: tuple[Transition, ...]
     note: str
     examples: tuple[Example, ...]
 
@@ -295,4 +578,21 @@ class Theorem(Node):
     effect: str
 
 
-Statement = Pack | QuantityDecl | ChoiceDecl | Instrument | Parameter | Setting | Definition | Curve | Rule | Theorem
+Statement = (
+    Pack
+    | Adoption
+    | Subject
+    | QuantityDecl
+    | ChoiceDecl
+    | InstantDecl
+    | Calendar
+    | Instrument
+    | Parameter
+    | Setting
+    | Definition
+    | Running
+    | Curve
+    | Table
+    | Rule
+    | Theorem
+)

@@ -227,7 +227,8 @@ def test_the_kernel_treats_a_value_out_of_range_as_unusable_and_refuses_other_ar
 
 # ── rules nobody wrote ──────────────────────────────────────────────────────────────────────────────────────────────
 
-SHARES = ["bend(frequency)", "0.5", "2", "dome(frequency)"]
+KINDS = ["be at most", "be at least", "be below", "be above", "equal"]
+SHARES = ["bend(frequency)", "0.5", "2", "dome(frequency)", "steps(frequency, phase)"]
 LEAVES = st.sampled_from(["active_power", "previous_setpoint", "rated_power", "3 W", "0 W", "7 W"])
 
 
@@ -250,19 +251,23 @@ CONDITION = st.one_of(
 )
 RULE = """
 pack made "made"
-instrument paper "a paper" authority "Operator" edition "1" link "none"
+instrument paper "a paper" authority "Operator" zone UTC edition "1" link "none"
 curve bend from Hz to pu cites paper "1" evidence given in force from 2020-01-01
-  49 Hz: 0.5 50 Hz: 0.25 51 Hz: 2
+  49 Hz: 0.5 pu 50 Hz: 0.25 pu 51 Hz: 2 pu
 curve dome from Hz to pu cites paper "1" evidence given in force from 2020-01-01
-  49 Hz: 0 50 Hz: 1 51 Hz: 1.5
+  49 Hz: 0 pu 50 Hz: 1 pu 51 Hz: 1.5 pu
+table steps by hz in Hz, phase gives pu cites paper "1" evidence given in force from 2020-01-01
+  | < 49.5 Hz          | any    | 0.5 pu |
+  | >= 49.5 Hz, <= 50 Hz | L1, L2 | -1 pu |
+  | otherwise | 1 pu |
 rule made "made" cites paper "1" evidence given in force from 2020-01-01 checked at command
-  applies to each unit with {scope}, when {when}, {left} must be {kind} {right}
+  applies to each unit with {scope}, when {when}, {left} must {kind} {right}
   example "x" given phase L1 allows active_power 0 W refuses active_power 0 W
 """
 
 
 @settings(max_examples=40, deadline=None)
-@given(CONDITION, CONDITION, POWER, st.sampled_from(["at most", "at least"]), POWER, st.integers(0, 10**6))
+@given(CONDITION, CONDITION, POWER, st.sampled_from(KINDS), POWER, st.integers(0, 10**6))
 def test_made_up_rules_mean_the_same_everywhere(
     scope: str, when: str, left: str, kind: str, right: str, seed: int
 ) -> None:
