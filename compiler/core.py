@@ -134,13 +134,14 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class ClockOn:
-    """The moment at which clocks in the zone show `clock` seconds, `days` local days after that of the argument;
-    business days where `rests` says when business rests: (week days, holidays, known from, known until), dates as
-    ISO text."""
+    """The moment at which clocks in the zone show `clock` seconds, `count` days, months or years of the local calendar
+    after the day of the argument; business days where `rests` says when business rests: (week days, holidays, known
+    from, known until), dates as ISO text."""
 
     clock: int
     zone: str
-    days: int
+    count: int
+    unit: str
     rests: tuple[tuple[int, ...], tuple[str, ...], str, str] | None
     argument: Expr
 
@@ -190,13 +191,18 @@ class Carried:
     starts: Expr
     cases: tuple[tuple[Cond, Expr], ...]
 
+    def nodes(self) -> tuple[Expr | Cond, ...]:
+        """Everything that decides its value."""
+        return (self.starts, *(part for case in self.cases for part in case))
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows that a rule looks at: their noun, the quantity that orders them (empty for none), whether it is a time,
-    the quantities of a row that the rule needs, and the running states, each after those it depends on."""
+    """The rows that a rule looks at: their noun in the plural, the quantity that orders them (empty for none),
+    whether it is a time, the quantities of a row that the rule needs, and the running states, each after those it
+    depends on."""
 
-    noun: str
+    nouns: str
     order: str
     timed: bool
     names: tuple[str, ...]
@@ -237,7 +243,7 @@ class CoreRule:
         """Condition and demand: all but the scope."""
         found = (self.when, *self.margins, self.demand, self.whole, self.within, self.lasting)
         carried = self.rows.carried if self.rows else ()
-        inside = tuple(part for state in carried for part in (state.starts, *(x for c in state.cases for x in c)))
+        inside = tuple(part for state in carried for part in state.nodes())
         return (*(part for part in found if part is not None), *inside)
 
 
@@ -316,6 +322,15 @@ def names(node: Expr | Cond) -> Iterator[str]:
         yield from names(part)
 
 
+def present(node: Expr | Cond) -> Iterator[str]:
+    """Every name whose value at the present row a node needs."""
+    if isinstance(node, Var):
+        yield node.name
+    inside = _some(node.ago, node.otherwise) if isinstance(node, AsOf) else children(node)
+    for part in inside:
+        yield from present(part)
+
+
 def children(node: Expr | Cond) -> tuple[Expr | Cond, ...]:
     """The direct parts of a node; raises `TypeError` for a node nobody has told it of."""
     match node:
@@ -339,7 +354,7 @@ def children(node: Expr | Cond) -> tuple[Expr | Cond, ...]:
             return _some(body, ago, otherwise)
         case Local(_, argument, _, length):
             return _some(argument, length)
-        case ClockOn(_, _, _, _, argument):
+        case ClockOn(_, _, _, _, _, argument):
             return (argument,)
         case Throughout(part, span_of_time):
             return (part, span_of_time)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from compiler import core as c
-from compiler.from_syntax import to_core
+from compiler.from_syntax import rule_in_core
 from compiler.inputs import in_range
 from compiler.to_exact import Finding, Subject, Unusable, Value, Verdict, judge
 from rules_dsl import tree as t
 from rules_dsl.check import UNCERTAINTY
-from rules_dsl.diagnostics import Diagnostic, RulesError
+from rules_dsl.diagnostics import RulesError
 from rules_dsl.program import Day, PackRule, Places, Program
 from rules_dsl.units import Quantity, show
 
@@ -38,34 +39,32 @@ def run(program: Program, on: Day, places: Places | None = None) -> Iterator[Out
 
 
 class Judge:
-    """Judges expectations; remembers the core of each day and choice."""
+    """Judges expectations; remembers each rule as it is in core under some choices."""
 
     def __init__(self, program: Program, places: Places | None = None) -> None:
         self.program, self.places = program, places
-        self.cores: dict[tuple[Day, tuple[tuple[str, Fraction], ...]], c.Core] = {}
+        self.rules: dict[Any, tuple[c.CoreRule, dict[str, c.Declared]]] = {}
 
     def day(self, entry: PackRule, on: Day) -> Day:
         """The day on which a rule's examples are judged: the given one while it is in force, else its first."""
         source = entry.rule.source
         return on if self.program.in_force(entry.pack, source, on) else source.period.start
 
-    def core(self, on: Day, choices: Mapping[str, Fraction]) -> c.Core:
-        """The core of a day with some parameters chosen; raises `RulesError` as `to_core` does."""
-        key = (on, tuple(sorted(choices.items())))
-        if key not in self.cores:
-            self.cores[key] = to_core(self.program, on, choices, self.places)
-        return self.cores[key]
-
-    def finding(self, entry: PackRule, on: Day, given: Sequence[t.Given], rows: t.RowTable | None) -> Finding:
-        """What the rule says of the case; raises `RulesError` for a parameter outside its range."""
+    def rule(self, entry: PackRule, on: Day, given: Sequence[t.Given]) -> tuple[c.CoreRule, dict[str, c.Declared]]:
+        """The rule under the parameters of the case, and the vocabulary; raises `RulesError` for one out of its
+        range."""
         choices = {
             g.name: g.value.base for g in given if g.name in self.program.parameters and isinstance(g.value, Quantity)
         }
-        core = self.core(on, choices)
-        found = next((r for r in core.rules if r.id == entry.id), None)
-        if found is None:
-            raise RulesError([Diagnostic("example", f"`{entry.id}` is set aside on {on}", entry.rule.span)])
-        return judge(found, subject_of(core.declared(), given, rows))
+        key = (id(entry.rule), on, tuple(sorted(choices.items())))
+        if key not in self.rules:
+            self.rules[key] = rule_in_core(self.program, entry, on, choices, self.places)
+        return self.rules[key]
+
+    def finding(self, entry: PackRule, on: Day, given: Sequence[t.Given], rows: t.RowTable | None) -> Finding:
+        """What the rule says of the case; raises `RulesError` for a parameter outside its range."""
+        rule, declared = self.rule(entry, on, given)
+        return judge(rule, subject_of(declared, given, rows))
 
     def problem(self, entry: PackRule, on: Day, example: t.Example, expected: t.Expectation) -> str:
         """What is wrong with an expectation, empty when it holds."""

@@ -13,7 +13,7 @@ from compiler.to_exact import Subject, value
 from rules_dsl import tree as t
 from rules_dsl.check import UNCERTAINTY, WARNS_ONLY, clause, dimension_of
 from rules_dsl.diagnostics import Diagnostic, RulesError
-from rules_dsl.kinds import Typing
+from rules_dsl.kinds import Typing, plural
 from rules_dsl.program import Day, PackRule, Places, Program
 from rules_dsl.units import Dimension, Unit, show, unit
 
@@ -50,6 +50,20 @@ def to_core(
     if build.findings:
         raise RulesError(build.findings)
     return c.Core(tuple(build.vocabulary.values()), rules, theorems)
+
+
+def rule_in_core(
+    program: Program, entry: PackRule, on: Day, choices: Mapping[str, Fraction], places: Places | None = None
+) -> tuple[c.CoreRule, dict[str, c.Declared]]:
+    """One rule in force on a day, and the vocabulary; raises `RulesError` as `to_core` does, and where the rule is
+    set aside by another."""
+    build = _Build(program, on, dict(choices), dict(places or {}), None)
+    if all(other is not entry for other in build.in_force):
+        build.findings.append(Diagnostic("example", f"`{entry.id}` is not in force on {on}", entry.rule.span))
+    found = build.rule(entry)
+    if build.findings:
+        raise RulesError(build.findings)
+    return found, build.vocabulary
 
 
 def vocabulary(program: Program) -> dict[str, c.Declared]:
@@ -246,11 +260,7 @@ class _Build:
         subject = self.program.rows_of(rule.subject)
         if subject is None:
             return None
-        carried: dict[str, c.Carried] = {}
-        for node in rule.nodes():
-            for name in c.names(node):
-                self._carry(name, carried)
-        states = tuple(carried.values())
+        states = self._carried([name for node in rule.nodes() for name in c.names(node)])
         inside = {
             name
             for node in replace(rule, rows=c.Rows("", "", False, (), states)).nodes()
@@ -262,29 +272,48 @@ class _Build:
             unit("s").dimension,
             unit("instant").dimension,
         )
-        return c.Rows(subject.rows, order, timed, tuple(sorted(inside)), states)
+        return c.Rows(plural(subject.rows), order, timed, tuple(sorted(inside)), states)
 
-    def _carry(self, name: str, carried: dict[str, c.Carried]) -> None:
-        """Adds a running state after those that it depends on."""
-        running = self.program.running.get(name)
-        if running is None or name in carried:
-            return
-        state = c.Carried(
-            name,
-            self._alternative(running.starts, running.names),
-            tuple(
-                (
-                    self.condition(case.condition) if case.condition else c.TRUE,
-                    self._alternative(case.value, running.names),
-                )
-                for case in running.cases
-            ),
+    def _carried(self, named: Sequence[str]) -> tuple[c.Carried, ...]:
+        """The running states that the names need, each after those whose present value it depends on."""
+        found: dict[str, c.Carried] = {}
+        waiting = [name for name in named if name in self.program.running]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = self._state(self.program.running[name])
+                waiting += [n for part in found[name].nodes() for n in c.names(part) if n in self.program.running]
+        order: dict[str, c.Carried] = {}
+
+        def place(name: str) -> None:
+            if name in found and name not in order:
+                for part in found[name].nodes():
+                    for other in c.present(part):
+                        place(other)
+                order[name] = found[name]
+
+        for name in sorted(found):
+            place(name)
+        return tuple(order.values())
+
+    def _state(self, running: t.Running) -> c.Carried:
+        names = running.names
+        cases = tuple(
+            (self.condition(case.condition) if case.condition else c.TRUE, self._alternative(case.value, names))
+            for case in running.cases
         )
-        others = [n for part in (state.starts, *(x for case in state.cases for x in case)) for n in c.names(part)]
-        for other in others:
-            if other != name:
-                self._carry(other, carried)
-        carried[name] = state
+        state = c.Carried(running.name, self._alternative(running.starts, names), cases)
+        for name in (n for part in state.nodes() for n in c.names(part)):
+            if self._uncertain(name):
+                self.findings.append(
+                    Diagnostic(
+                        "uncertain",
+                        f"cannot tell which end of the band around `{name}` is the worse here",
+                        running.span,
+                        "let a running state follow a quantity without a band",
+                    )
+                )
+        return state
 
     # expressions and conditions
 
@@ -325,20 +354,20 @@ class _Build:
                 return c.Over(kind, inside, self.condition(condition) if condition else c.TRUE, window)
             case t.AsOf(name, ago, rows, otherwise):
                 back = self.expression(ago) if ago is not None else c.Const(Fraction(1))
-                running = self.program.running.get(name)
-                names = running.names if running else ()
+                declared = self.program.running.get(name) or self.program.choices.get(name)
+                names = declared.names if declared else ()
                 rest = self._alternative(otherwise, names) if otherwise is not None else None
                 return c.AsOf(self._name(name), back, ago is None or bool(rows), rest)
             case t.Local(kind, argument, zone, length):
                 every = self.expression(length) if length is not None else None
                 return c.Local(kind, self.expression(argument), zone, every)
-            case t.ClockOn(clock, zone, days, calendar, argument):
+            case t.ClockOn(clock, zone, count, step, calendar, argument):
                 rests = None
                 if calendar:
                     known = self.program.calendars[calendar]
                     holidays = tuple(day.isoformat() for day in sorted(known.holidays))
                     rests = (known.weekdays, holidays, known.start.isoformat(), known.until.isoformat())
-                return c.ClockOn(clock, zone, days, rests, self.expression(argument))
+                return c.ClockOn(clock, zone, count, step, rests, self.expression(argument))
             case _:
                 raise TypeError(f"unknown expression {expr!r}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import itertools
 from bisect import bisect_right
+from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -90,12 +91,12 @@ def judge(rule: c.CoreRule, subject: Subject) -> Finding:
         missing = _unusable(rule.nodes(), rule, subject)
         if missing:
             return Finding(rule, Verdict.CANNOT_TELL, None, missing)
-        answers = list(_answers(rule, _along(rule, subject)))
+        answers = list(_answers(rule, along(rule, subject)))
     except Untold as reason:
         return Finding(rule, Verdict.CANNOT_TELL, None, ((reason.name, reason.reason),))
     except ZeroDivisionError:
         return Finding(rule, Verdict.CANNOT_TELL, None, (("divisor", "zero"),))
-    except instants.InstantError as reason:
+    except (instants.InstantError, ValueError, OverflowError) as reason:
         return Finding(rule, Verdict.CANNOT_TELL, None, (("date", str(reason)),))
     margins = [margin for _, margin in answers if margin is not None]
     met = all(ok for ok, _ in answers)
@@ -166,19 +167,19 @@ def _response(rule: c.CoreRule, subject: Subject, event: int) -> Answer:
         return best
     if open_ended or best is None:
         assert rule.rows is not None
-        raise Untold(f"{rule.rows.noun}s", "end before the response can be told")
+        raise Untold(f"{rule.rows.nouns}", "end before the response can be told")
     return best
 
 
-def _along(rule: c.CoreRule, subject: Subject) -> Subject:
-    """The subject with its rows' times and running states worked out."""
+def along(rule: c.CoreRule, subject: Subject) -> Subject:
+    """The subject with its rows' times and running states worked out; raises `Untold` for rows out of order."""
     if rule.rows is None or not subject.rows:
         return subject
     if rule.rows.order:
         places = tuple(_known(row, rule.rows.order) for row in subject.rows)
         for i, (a, b) in enumerate(itertools.pairwise(places)):
             if a >= b:
-                raise Untold(f"{rule.rows.noun}s[{i + 1}].{rule.rows.order}", "not after the row before")
+                raise Untold(f"{rule.rows.nouns}[{i + 1}].{rule.rows.order}", "not after the row before")
         subject = replace(subject, times=places if rule.rows.timed else ())
     if rule.rows.carried:
         carried: dict[str, list[Fraction]] = {state.name: [] for state in rule.rows.carried}
@@ -224,9 +225,9 @@ def _unusable(nodes: Sequence[c.Expr | c.Cond], rule: c.CoreRule, subject: Subje
             for name in wanted:
                 reading = row.get(name, Unusable("missing"))
                 if isinstance(reading, Unusable):
-                    found[f"{rows.noun}s[{position}].{name}"] = reading.reason
+                    found[f"{rows.nouns}[{position}].{name}"] = reading.reason
         if not subject.rows:
-            found[f"{rows.noun}s"] = "missing"
+            found[f"{rows.nouns}"] = "missing"
     return tuple(sorted(found.items()))
 
 
@@ -439,11 +440,17 @@ def _local(expr: c.Local, subject: Subject) -> Fraction:
 
 def _clock_on(expr: c.ClockOn, moment: Fraction) -> Fraction:
     day = instants.local(moment, expr.zone).date()
-    step = timedelta(days=1 if expr.days > 0 else -1)
-    left = abs(expr.days)
+    if expr.unit in ("month", "year"):
+        months = day.year * 12 + day.month - 1 + expr.count * (12 if expr.unit == "year" else 1)
+        year, month = divmod(months, 12)
+        day = date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+    elif expr.rests is None:
+        day += timedelta(days=expr.count)
+    left = abs(expr.count) if expr.rests else 0
     while left:
-        day += step
-        left -= expr.rests is None or _business(day, expr.rests)
+        assert expr.rests is not None
+        day += timedelta(days=1 if expr.count > 0 else -1)
+        left -= _business(day, expr.rests)
     return instants.at_clock(day, expr.clock, expr.zone)
 
 

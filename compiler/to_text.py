@@ -156,12 +156,12 @@ def expression(expr: t.Expression) -> str:
                 assert length is not None
                 what = f"the number of the {expression(length)} period"
             return f"{what} of {_inner(argument)} in {zone}"
-        case t.ClockOn(clock, zone, days, calendar, argument):
+        case t.ClockOn(clock, zone, count, step, calendar, argument):
             time = f"{clock // 3600:02d}:{clock // 60 % 60:02d} in {zone}"
-            if not days:
+            if not count:
                 return f"{time} on the day of {_inner(argument)}"
-            word = "business days" if calendar else "days"
-            return f"{time} {abs(days)} {word} {'before' if days < 0 else 'after'} the day of {_inner(argument)}"
+            word = ("business day" if calendar else step) + ("s" if abs(count) > 1 else "")
+            return f"{time} {abs(count)} {word} {'before' if count < 0 else 'after'} the day of {_inner(argument)}"
         case _:
             raise TypeError(f"unknown expression {expr!r}")
 

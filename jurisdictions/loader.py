@@ -16,7 +16,7 @@ VOCABULARY = HOME / "vocabulary.rules"
 
 def packs() -> tuple[str, ...]:
     """Names of the packs that ship with Lexwatt."""
-    return tuple(sorted(path.name for path in HOME.iterdir() if path.is_dir() and any(path.glob("*.rules"))))
+    return tuple(sorted(path.name for path in HOME.iterdir() if path.is_dir() and any(path.rglob("*.rules"))))
 
 
 def files_of(names_or_paths: Sequence[str | Path]) -> tuple[Path, ...]:

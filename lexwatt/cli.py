@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from adapters.sunspec.process import DeviceProcess
 from compiler.core import Core
-from compiler.examples import run as run_examples
 from compiler.from_syntax import to_core
 from compiler.inputs import read
 from compiler.lower import CannotLower
@@ -25,8 +22,10 @@ from dispatch.prices import PriceError, load_prices
 from dispatch.schedule import NoSchedule, plan
 from guardrails.fleet import FleetError
 from guardrails.seal import Sealer
-from jurisdictions.loader import load_texts, sources_of
+from jurisdictions.loader import sources_of
+from lexwatt import authoring
 from lexwatt import demo as demonstration
+from lexwatt.authoring import On, day, err, out, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
 from lexwatt.site import Folder, decide, load_rules, load_site, open_guard
@@ -35,8 +34,7 @@ from proofs.checker.certificate import Bad
 from proofs.checker.receipt import open_receipt, read_record, verify_receipt
 from proofs.ledger import Ledger, LedgerBusy, LedgerDamaged
 from proofs.theorems import Proved
-from rules_dsl.diagnostics import RulesError, render
-from rules_dsl.program import Program
+from rules_dsl.diagnostics import RulesError
 
 app = typer.Typer(
     help="Energy regulation as rules that battery fleets obey and auditors can check.",
@@ -44,10 +42,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-On = Annotated[str, typer.Option("--on", help="The day whose rules count, as 2026-11-23; today when absent.")]
 
 
 def main() -> None:
@@ -55,84 +49,11 @@ def main() -> None:
     app()
 
 
-def day(text: str) -> date:
-    """The day an option names, today in UTC when empty; ends the command for anything else."""
-    if not text:
-        return datetime.now(UTC).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        err.print(f"--on: `{text}` is not a day such as 2026-11-23", markup=False)
-        raise typer.Exit(2) from None
-
-
-def read_packs(packs: Sequence[str | Path]) -> Program:
-    """The checked program of packs, or every finding on standard error and exit code 1."""
-    sources: dict[str, str] = {}
-    try:
-        sources = sources_of(packs)
-        return load_texts(sources)
-    except RulesError as error:
-        report(error, sources)
-        raise typer.Exit(1) from None
-
-
-def report(error: RulesError, sources: dict[str, str]) -> None:
-    """Prints findings as a compiler does."""
-    for diagnostic in error.diagnostics:
-        err.print(render(diagnostic, sources), markup=False, soft_wrap=True)
-        err.print()
-    err.print(f"{len(error.diagnostics)} finding(s)", markup=False)
-
-
-@app.command()
-def check(
-    path: Annotated[list[str], typer.Argument(help="Packs by name, or rule files or folders.")],
-    on: On = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
-) -> None:
-    """Checks rule files: grammar, names, units, ranges, dates, sources."""
-    sources: dict[str, str] = {}
-    try:
-        sources = sources_of(path)
-        program = load_texts(sources)
-        core = to_core(program, day(on))
-    except RulesError as error:
-        if as_json:
-            print(json.dumps([d.to_json() for d in error.diagnostics], indent=2))
-        else:
-            report(error, sources)
-        raise typer.Exit(1) from None
-    if as_json:
-        print("[]")
-        return
-    out.print(
-        f"{len(program.rules)} rules, {len(core.rules)} in force on {day(on)}, "
-        f"{sum(r.blocks for r in core.rules)} of them may block; rules {core.digest[:23]}…",
-        markup=False,
-    )
-
-
-@app.command("test")
-def test_examples(
-    path: Annotated[list[str], typer.Argument(help="Packs by name, or rule files or folders.")], on: On = ""
-) -> None:
-    """Runs the examples that stand in rule files."""
-    program = read_packs(path)
-    total = failed = 0
-    for outcome in run_examples(program, day(on)):
-        total += 1
-        if outcome.problem:
-            failed += 1
-            span = outcome.expectation.span
-            err.print(
-                f"{span.file}:{span.line}: {outcome.rule}, “{outcome.example}”: {outcome.problem}",
-                markup=False,
-                soft_wrap=True,
-            )
-    out.print(f"{total - failed} of {total} expectations hold in {len(program.rules)} rules", markup=False)
-    if failed or not total:
-        raise typer.Exit(1)
+app.command()(authoring.check)
+app.command()(authoring.fmt)
+app.command("test")(authoring.test)
+app.command("packs")(authoring.show_packs)
+app.command()(authoring.new)
 
 
 @app.command()

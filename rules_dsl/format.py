@@ -482,12 +482,13 @@ def expression(e: t.Expression) -> str:
         case t.Local(kind, argument, zone, length):
             every = f" every {_factor(length)}" if length else ""
             return f"{kind} of {_factor(argument)} in {zone}{every}"
-        case t.ClockOn(clock, zone, days, calendar, argument):
+        case t.ClockOn(clock, zone, count, step, calendar, argument):
             time = f"{clock // 3600:02d}:{clock // 60 % 60:02d} {zone}"
-            if not days:
+            if not count:
                 return f"{time} on the day of {_factor(argument)}"
-            word = f"business days of {calendar}" if calendar else "days"
-            return f"{time} {abs(days)} {word} {'before' if days < 0 else 'after'} {_factor(argument)}"
+            many = "s" if abs(count) > 1 else ""
+            word = f"business day{many} of {calendar}" if calendar else step + many
+            return f"{time} {abs(count)} {word} {'before' if count < 0 else 'after'} {_factor(argument)}"
         case _:
             raise TypeError(f"unknown expression {e!r}")
 

@@ -18,6 +18,7 @@ from rules_dsl.units import DIMENSIONLESS, Dimension, Unit, unit
 UNCERTAINTY = "_uncertainty"
 """Suffix of the companion of an uncertain quantity: the half-width of its band."""
 
+SECONDS = unit("s")
 TIME: Dimension = (("time", 1),)
 INSTANT: Dimension = (("instant", 1),)
 
@@ -143,7 +144,7 @@ class Typing:
         if self.subject.rows and owner == self.subject.of:
             if not self.rows:
                 rows = self.subject.rows
-                hint = f"say at which: `at every {rows},`, or `sum of ... over {rows}s`"
+                hint = f"say at which: `at every {rows},`, or `sum of ... over {plural(rows)}`"
                 self.say("subject", f"`{name}` belongs to each {rows}, not to the {self.subject.name}", node, hint)
             return
         self.say("subject", f"`{name}` belongs to each {owner}, and this is about each {self.subject.name}", node)
@@ -232,7 +233,7 @@ class Typing:
         if dimension or left.dimension:
             return Kind(dimension)
         both = {left.written, right.written}
-        return Kind(written="share" if "share" in both else "bare" if both == {"bare"} else "")
+        return Kind(written=both.pop() if len(both) == 1 else "")
 
     def constant(self, expr: t.Expression) -> bool:
         """Whether an expression is made of numbers and parameters alone."""
@@ -283,20 +284,21 @@ class Typing:
             return
         if not self.subject.rows:
             self.say("rows", f"a {self.subject.name} is not made of rows", node)
-        elif rows not in (self.subject.rows, self.subject.rows + "s"):
-            self.say("rows", f"the rows of a {self.subject.name} are its {self.subject.rows}s", node)
+        elif rows not in (self.subject.rows, plural(self.subject.rows)):
+            self.say("rows", f"the rows of a {self.subject.name} are its {plural(self.subject.rows)}", node)
 
     def ordered(self, node: t.Node, dimensions: Sequence[Dimension] = ()) -> None:
         """Says so when the rows are in no order, or not in an order of one of the dimensions."""
         if self.subject is None or not self.subject.rows:
             return
         if self.subject.order is None:
-            self.say("rows", f"the {self.subject.rows}s of a {self.subject.name} are in no order", node)
+            self.say("rows", f"the {plural(self.subject.rows)} of a {self.subject.name} are in no order", node)
         elif dimensions:
             known = self.value_of(self.subject.order)
             if known is None or known[0].dimension not in dimensions:
                 what = "moments in time" if dimensions == [INSTANT] else "time"
-                self.say("rows", f"the {self.subject.rows}s of a {self.subject.name} are not in order of {what}", node)
+                rows = f"the {plural(self.subject.rows)} of a {self.subject.name}"
+                self.say("rows", f"{rows} are not in order of {what}", node)
 
     def at_a_row(self, node: t.Node) -> None:
         """Says so when no row is being looked at."""
@@ -440,6 +442,11 @@ class Typing:
                 self.say("unknown", f"`{name}` is not one of {', '.join(kind.names)}", node)
 
 
+def plural(noun: str) -> str:
+    """A noun in the plural: `pairs`, `entries`."""
+    return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+
+
 def is_count(expr: t.Literal) -> bool:
     """Whether a number is a whole one of at least 1, without a unit."""
     return not expr.value.unit.text and expr.value.base.denominator == 1 and expr.value.base >= 1
@@ -457,6 +464,3 @@ def parts_of(node: t.Node | tuple[object, ...]) -> Iterator[t.Node]:
         value = getattr(node, name)
         if name != "span" and isinstance(value, t.Node | tuple):
             yield from parts_of(value)
-
-
-SECONDS = unit("s")

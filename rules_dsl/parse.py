@@ -63,6 +63,7 @@ _WORDS = {
     "COUNTING": "`count of` or `share of`",
     "FUNCTION": "`max`, `min` or `abs`",
     "REFUSES": "`refuses`",
+    "COUNT": "a whole number",
     "EFFECT": "`blocks` or `warns`",
     "ANY": "`any`",
     "BOOLEAN": "`yes` or `no`",
@@ -247,7 +248,8 @@ class _Build(Transformer[Token, Any]):
     def NAME(self, token: Token) -> str:
         return str(token)
 
-    RULE_ID = ROLE = EFFECT = EVIDENCE = CHECKPOINT = FUNCTION = AGGREGATE = COUNTING = CALENDAR_UNIT = POSITION = NAME
+    COUNT = RULE_ID = NAME
+    ROLE = EFFECT = EVIDENCE = CHECKPOINT = FUNCTION = AGGREGATE = COUNTING = CALENDAR_UNIT = POSITION = NAME
     DIRECTION = RELATION = PLACE = PROTOCOL = SIDE = WEEKDAY = BOOLEAN = COMPARE = PLUS = MINUS = MUL = NAME
 
     # parts
@@ -266,7 +268,10 @@ class _Build(Transformer[Token, Any]):
     def range_part(self, meta: Meta, parts: list[Any]) -> tuple[Any, ...]:
         return tuple(parts)
 
-    binding = name_set = pack_names = applies = range_part
+    binding = name_set = pack_names = range_part
+
+    def applies(self, meta: Meta, parts: list[Any]) -> tuple[str, Any]:
+        return parts[0], parts[1] if len(parts) > 1 else None
 
     def checked(self, meta: Meta, parts: list[Any]) -> tuple[tuple[str, ...], str]:
         return tuple(parts[:-1]), parts[-1] or ""
@@ -671,18 +676,24 @@ class _Build(Transformer[Token, Any]):
         return parts[0]  # type: ignore[no-any-return]
 
     def same_day(self, meta: Meta, parts: list[Any]) -> t.ClockOn:
-        return t.ClockOn(parts[0], parts[1], 0, "", parts[2], span=self._span(meta))
+        return t.ClockOn(parts[0], parts[1], 0, "day", "", parts[2], span=self._span(meta))
 
-    def plain_days(self, meta: Meta, parts: list[Any]) -> str:
-        return ""
+    def plain_days(self, meta: Meta, parts: list[Any]) -> tuple[str, str]:
+        return "day", ""
 
-    def business_days(self, meta: Meta, parts: list[Any]) -> str:
-        return str(parts[-1])
+    def months(self, meta: Meta, parts: list[Any]) -> tuple[str, str]:
+        return "month", ""
+
+    def years(self, meta: Meta, parts: list[Any]) -> tuple[str, str]:
+        return "year", ""
+
+    def business_days(self, meta: Meta, parts: list[Any]) -> tuple[str, str]:
+        return "business", parts[-1]
 
     def days_away(self, meta: Meta, parts: list[Any]) -> t.ClockOn:
-        clock, in_zone, days, calendar, side, argument = parts
-        count = self._whole(meta, days, "a number of days") * (-1 if side == "before" else 1)
-        return t.ClockOn(clock, in_zone, count, calendar, argument, span=self._span(meta))
+        clock, in_zone, days, (step, calendar), side, argument = parts
+        count = int(days) * (-1 if side == "before" else 1)
+        return t.ClockOn(clock, in_zone, count, step, calendar, argument, span=self._span(meta))
 
 
 def _negated(value: Quantity) -> Quantity:

@@ -128,12 +128,13 @@ class Local(Node):
 
 @dataclass(frozen=True, slots=True)
 class ClockOn(Node):
-    """A time of day, in seconds, in a zone, on the local day `days` after (before when negative) the day of an instant;
-    business days of `calendar` where it names one."""
+    """A time of day, in seconds, in a zone, on the local day `count` `unit`s after (before when negative) the day of an
+    instant; the unit is day, month, year or business, a business day of `calendar`."""
 
     clock: int
     zone: str
-    days: int
+    count: int
+    unit: str
     calendar: str
     argument: Expression
 
