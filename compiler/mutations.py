@@ -130,7 +130,7 @@ def _dependent(program: Program, statement: t.Statement) -> set[str]:
         return {statement.name, *(x.partition("/")[2] for x in _targets(statement))} | {
             r.rule.name for r in program.rules if any(x.endswith(f"/{statement.name}") for x in _targets(r.rule))
         }
-    changed = {statement.name}  # type: ignore[union-attr]
+    changed = {getattr(statement, "name", "")}
     declared = [*program.definitions.values(), *program.running.values(), *program.curves.values()]
     grown = True
     while grown:

@@ -50,15 +50,34 @@ def words(kind: Kind) -> str:
         return "a duration"
     if not kind.dimension:
         return {"share": "a share in % or pu", "bare": "a bare number"}.get(kind.written, "a ratio")
-    above = [n.replace("_", " ") + (f"^{p}" if p != 1 else "") for n, p in kind.dimension if p > 0]
-    below = [n.replace("_", " ") + (f"^{-p}" if p != -1 else "") for n, p in kind.dimension if p < 0]
+    known = _KNOWN.get(kind.dimension)
+    if known is not None:
+        return known
+    above = [_base(n) + (f"^{p}" if p != 1 else "") for n, p in kind.dimension if p > 0]
+    below = [_base(n) + (f"^{-p}" if p != -1 else "") for n, p in kind.dimension if p < 0]
     return " times ".join(above or ["one"]) + (" per " + " per ".join(below) if below else "")
 
 
+def _base(name: str) -> str:
+    if name.startswith("currency_"):
+        return f"money in {name.removeprefix('currency_').upper()}"
+    return name.replace("_", " ")
+
+
+_KNOWN: dict[Dimension, str] = {
+    unit("Wh").dimension: "energy",
+    unit("varh").dimension: "reactive energy",
+    unit("W/s").dimension: "a rate of active power",
+    unit("Hz/s").dimension: "a rate of frequency",
+    **{unit(f"{c}/Wh").dimension: f"a price of energy in {c}" for c in ("EUR", "GBP", "USD", "SGD", "NOK", "AED")},
+    **{unit(f"{c}/W").dimension: f"a price of power in {c}" for c in ("EUR", "GBP", "USD", "SGD", "NOK", "AED")},
+}
 _HINTS = {
-    frozenset({"time", "active_power"}): "a power times a time is an energy",
-    frozenset({"active_power", "reactive_power"}): "W and var measure different things",
-    frozenset({"active_power", "apparent_power"}): "W and VA measure different things",
+    frozenset({"energy", "active power"}): "a power times a time is an energy",
+    frozenset({"a rate of active power", "active power"}): "a rate is a power per time; times a time it is a power",
+    frozenset({"active power", "reactive power"}): "W and var measure different things",
+    frozenset({"active power", "apparent power"}): "W and VA measure different things",
+    frozenset({"reactive power", "apparent power"}): "var and VA measure different things",
 }
 
 
@@ -160,8 +179,7 @@ class Typing:
                 self.say("kind", f"{words(right)} stands where {words(left)} is needed", node)
             return
         if left.dimension != right.dimension:
-            names = frozenset(n for n, _ in left.dimension) | frozenset(n for n, _ in right.dimension)
-            hint = _HINTS.get(names, "")
+            hint = _HINTS.get(frozenset({words(left), words(right)}), "")
             self.say("dimension", f"{words(right)} stands where {words(left)} is needed", node, hint)
         elif {left.written, right.written} == {"share", "bare"} and not left.dimension:
             hint = "write a share with its unit, `5 %` or `0.05 pu`, and a count without"
@@ -283,21 +301,21 @@ class Typing:
         if self.subject is None:
             return
         if not self.subject.rows:
-            self.say("rows", f"a {self.subject.name} is not made of rows", node)
+            self.say("rows", f"{_a(self.subject.name)} is not made of rows", node)
         elif rows not in (self.subject.rows, plural(self.subject.rows)):
-            self.say("rows", f"the rows of a {self.subject.name} are its {plural(self.subject.rows)}", node)
+            self.say("rows", f"the rows of {_a(self.subject.name)} are its {plural(self.subject.rows)}", node)
 
     def ordered(self, node: t.Node, dimensions: Sequence[Dimension] = ()) -> None:
         """Says so when the rows are in no order, or not in an order of one of the dimensions."""
         if self.subject is None or not self.subject.rows:
             return
         if self.subject.order is None:
-            self.say("rows", f"the {plural(self.subject.rows)} of a {self.subject.name} are in no order", node)
+            self.say("rows", f"the {plural(self.subject.rows)} of {_a(self.subject.name)} are in no order", node)
         elif dimensions:
             known = self.value_of(self.subject.order)
             if known is None or known[0].dimension not in dimensions:
                 what = "moments in time" if dimensions == [INSTANT] else "time"
-                rows = f"the {plural(self.subject.rows)} of a {self.subject.name}"
+                rows = f"the {plural(self.subject.rows)} of {_a(self.subject.name)}"
                 self.say("rows", f"{rows} are not in order of {what}", node)
 
     def at_a_row(self, node: t.Node) -> None:
@@ -310,7 +328,7 @@ class Typing:
         if over.rows:
             self.noun(over.rows, over)
         elif self.subject is not None and not self.subject.rows:
-            self.say("rows", f"a {self.subject.name} is not made of rows", over)
+            self.say("rows", f"{_a(self.subject.name)} is not made of rows", over)
         if over.kind != "all":
             self.at_a_row(over)
         if over.kind in ("last", "next", "stretch"):
@@ -440,6 +458,10 @@ class Typing:
         for name in names:
             if name not in kind.names:
                 self.say("unknown", f"`{name}` is not one of {', '.join(kind.names)}", node)
+
+
+def _a(noun: str) -> str:
+    return ("an " if noun[0] in "aeiou" and noun != "unit" else "a ") + noun
 
 
 def plural(noun: str) -> str:
