@@ -355,7 +355,7 @@ def _example(e: t.Example) -> Iterable[tuple[str, int]]:
     if e.rows:
         rows = [e.rows.head, *([_value(v) for v in row] for row in e.rows.rows)]
         for i, text in enumerate(_aligned(rows)):
-            yield f"    {e.rows.noun if i == 0 else ' ' * len(e.rows.noun)} {text}", e.rows.span.line + i
+            yield f"    {e.rows.noun if i == 0 else ' ' * len(e.rows.noun)} {text}", e.rows.lines[i] if e.rows.lines else 0
     for x in e.expected:
         margin = f" by {number(x.margin)}" if x.margin else ""
         values = "; ".join(given(g) for g in x.given) if x.given else "it"
@@ -452,10 +452,8 @@ def expression(e: t.Expression) -> str:
             return text
         case t.Name(name):
             return name
-        case t.Binary("*", t.Literal(minus), right) if _is_minus(minus) and not isinstance(right, t.Literal):
+        case t.Binary(_, _, right) if _negation(e):
             return f"-{_factor(right)}"
-        case t.Binary("*", t.Literal(minus), t.Literal(value)) if _is_minus(minus) and not value.base:
-            return f"-{number(value)}"
         case t.Binary(op, left, right) if op in "+-":
             inner = expression(right)
             if isinstance(right, t.Binary) and right.op in "+-":
@@ -475,7 +473,7 @@ def expression(e: t.Expression) -> str:
             if value is None:
                 window = "" if over.kind == "all" else f" over {_over(over)}"
                 return f"{kind} of {over.rows}{window}{inside}"
-            return f"{kind} of {expression(value)} over {_over(over)}{inside}"
+            return f"{kind} of {_counted(value)} over {_over(over)}{inside}"
         case t.AsOf(name, ago, rows, otherwise):
             back = f"previous {name}" if ago is None else f"{name} as of {_factor(ago)}{' ' + rows if rows else ''} ago"
             return back + (f" else {_factor(otherwise)}" if otherwise else "")
@@ -491,6 +489,17 @@ def expression(e: t.Expression) -> str:
             return f"{time} {abs(count)} {word} {'before' if count < 0 else 'after'} {_factor(argument)}"
         case _:
             raise TypeError(f"unknown expression {e!r}")
+
+
+def _counted(value: t.Expression) -> str:
+    """What an aggregate is of: a count at its end would take the aggregate's own `over`."""
+    return expression(value) if isinstance(value, t.Binary) and not _counts(value) else _factor(value)
+
+
+def _counts(e: t.Expression) -> bool:
+    if isinstance(e, t.Binary):
+        return _counts(e.left) or _counts(e.right)
+    return not isinstance(e, t.Literal | t.Name | t.Call | t.InstantLiteral)
 
 
 def _over(over: t.Over) -> str:
@@ -517,7 +526,10 @@ def _is_minus(value: Quantity) -> bool:
 
 
 def _negation(e: t.Expression) -> bool:
-    return isinstance(e, t.Binary) and e.op == "*" and isinstance(e.left, t.Literal) and _is_minus(e.left.value)
+    """Whether an expression is written with a leading minus: `-1 * 5` is not, since `-5` is a number."""
+    if not (isinstance(e, t.Binary) and e.op == "*" and isinstance(e.left, t.Literal) and _is_minus(e.left.value)):
+        return False
+    return not isinstance(e.right, t.Literal) or not e.right.value.base
 
 
 def _factor(e: t.Expression) -> str:

@@ -535,15 +535,16 @@ class _Build(Transformer[Token, Any]):
         return t.Given(parts[1], tuple(parts[2:]), parts[0], span=self._span(meta))
 
     def rows(self, meta: Meta, parts: list[Any]) -> t.RowTable:
-        noun, head, *body = parts
+        noun, (head, _), *numbered = parts
+        body, lines = [row for row, _ in numbered], tuple(line for _, line in parts[1:])
         if not all(isinstance(cell, str) for cell in head):
             raise RulesError([Diagnostic("table", "the first row of a table names its columns", self._span(meta))])
         if not body or any(len(row) != len(head) for row in body):
             raise RulesError([Diagnostic("table", "each row needs as many cells as the head", self._span(meta))])
-        return t.RowTable(noun, head, tuple(body), span=self._span(meta))
+        return t.RowTable(noun, head, tuple(body), lines, span=self._span(meta))
 
-    def example_row(self, meta: Meta, parts: list[Any]) -> tuple[Any, ...]:
-        return tuple(parts)
+    def example_row(self, meta: Meta, parts: list[Any]) -> tuple[tuple[Any, ...], int]:
+        return tuple(parts), self.before + meta.line
 
     def unknown_cell(self, meta: Meta, parts: list[Any]) -> None:
         return None

@@ -518,11 +518,13 @@ class Given(Node):
 
 @dataclass(frozen=True, slots=True)
 class RowTable(Node):
-    """Rows of an example as a table: the noun in the plural, the names at its head, and the values under them."""
+    """Rows of an example as a table: the noun in the plural, the names at its head, and the values under them; `lines`
+    are the lines on which they stand."""
 
     noun: str
     head: tuple[str, ...]
     rows: tuple[tuple[Quantity | InstantLiteral | str | None, ...], ...]
+    lines: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
