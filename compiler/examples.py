@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -28,10 +29,15 @@ class Outcome:
     problem: str
 
 
-def run(program: Program, on: Day, places: Places | None = None) -> Iterator[Outcome]:
-    """Every expectation of every rule, judged as in force on the day, or on the rule's first day when it is not."""
+def run(
+    program: Program, on: Day, places: Places | None = None, packs: Collection[str] | None = None
+) -> Iterator[Outcome]:
+    """Every expectation of every rule (of the packs named, where some are), judged as in force on the day, or on the
+    rule's first day when it is not; a rule withdrawn since, as known before."""
     judge_in = Judge(program, places)
     for entry in program.rules:
+        if packs is not None and entry.pack not in packs:
+            continue
         for example in entry.rule.examples:
             for expectation in example.expected:
                 problem = judge_in.problem(entry, judge_in.day(entry, on), example, expectation)
@@ -48,7 +54,12 @@ class Judge:
     def day(self, entry: PackRule, on: Day) -> Day:
         """The day on which a rule's examples are judged: the given one while it is in force, else its first."""
         source = entry.rule.source
-        return on if self.program.in_force(entry.pack, source, on) else source.period.start
+        return on if self.program.in_force(entry.pack, source, on, self.known(entry)) else source.period.start
+
+    def known(self, entry: PackRule) -> date | None:
+        """The last day on which a rule withdrawn since was known; None for a rule that still is."""
+        withdrawn = entry.rule.source.period.withdrawn
+        return withdrawn - timedelta(days=1) if withdrawn else None
 
     def rule(self, entry: PackRule, on: Day, given: Sequence[t.Given]) -> tuple[c.CoreRule, dict[str, c.Declared]]:
         """The rule under the parameters of the case, and the vocabulary; raises `RulesError` for one out of its
@@ -58,7 +69,7 @@ class Judge:
         }
         key = (id(entry.rule), on, tuple(sorted(choices.items())))
         if key not in self.rules:
-            self.rules[key] = rule_in_core(self.program, entry, on, choices, self.places)
+            self.rules[key] = rule_in_core(self.program, entry, on, choices, self.places, self.known(entry))
         return self.rules[key]
 
     def finding(self, entry: PackRule, on: Day, given: Sequence[t.Given], rows: t.RowTable | None) -> Finding:

@@ -53,11 +53,11 @@ def to_core(
 
 
 def rule_in_core(
-    program: Program, entry: PackRule, on: Day, choices: Mapping[str, Fraction], places: Places | None = None
+    program: Program, entry: PackRule, on: Day, choices: Mapping[str, Fraction], places: Places | None = None, known: date | None = None
 ) -> tuple[c.CoreRule, dict[str, c.Declared]]:
     """One rule in force on a day, and the vocabulary; raises `RulesError` as `to_core` does, and where the rule is
     set aside by another."""
-    build = _Build(program, on, dict(choices), dict(places or {}), None)
+    build = _Build(program, on, dict(choices), dict(places or {}), known)
     if all(other is not entry for other in build.in_force):
         build.findings.append(Diagnostic("example", f"`{entry.id}` is not in force on {on}", entry.rule.span))
     found = build.rule(entry)

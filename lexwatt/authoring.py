@@ -156,7 +156,7 @@ def test(
     program = read_packs(path)
     when = day(on)
     total = failed = 0
-    for outcome in run(program, when, places(where)):
+    for outcome in run(program, when, places(where), _named(path)):
         total += 1
         if outcome.problem:
             failed += 1
@@ -166,12 +166,18 @@ def test(
                 markup=False,
                 soft_wrap=True,
             )
-    out.print(f"{total - failed} of {total} expectations hold in {len(program.rules)} rules", markup=False)
+    rules = sum(r.pack in _named(path) for r in program.rules)
+    out.print(f"{total - failed} of {total} expectations hold in {rules} rules", markup=False)
     if coverage:
         _coverage(program, when)
     poor = mutate and _mutate(path, when) < least
     if failed or not total or poor:
         raise typer.Exit(1)
+
+
+def _named(path: Sequence[str]) -> set[str]:
+    """The packs that the files named belong to; those that they adopt are not among them."""
+    return {s.name for name, text in sources_of(path).items() for s in parse(text, name) if isinstance(s, t.Pack)}
 
 
 def _coverage(program: Program, on: date) -> None:
@@ -199,8 +205,7 @@ def _coverage(program: Program, on: date) -> None:
 def _mutate(path: Sequence[str], on: date) -> float:
     sources = sources_of(path)
     files = {name: (text, parse(text, name)) for name, text in sources.items()}
-    named = {s.name for _, tree in files.values() for s in tree if isinstance(s, t.Pack)}
-    made = list(mutants(files, sorted(named), on))
+    made = list(mutants(files, sorted(_named(path)), on))
     for mutant in made:
         if not mutant.noticed:
             span = mutant.span
