@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly clean
+.PHONY: demo test lint bench nightly manual clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
@@ -17,8 +18,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m lexwatt check entsoe operator
-	$(BIN)/python -m lexwatt test entsoe operator
+	$(BIN)/python -m lexwatt check $(PACKS)
+	$(BIN)/python -m lexwatt fmt --check $(PACKS)
+	$(BIN)/python -m lexwatt test $(PACKS) --coverage
+
+manual: $(STAMP)
+	$(BIN)/python -m lexwatt.manual
 
 nightly: $(STAMP)
 	$(BIN)/python -m pytest

@@ -3,7 +3,7 @@ boundary."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from compiler import core as c
@@ -13,6 +13,9 @@ from rules_dsl.diagnostics import RulesError
 from rules_dsl.instants import InstantError
 from rules_dsl.program import Day, PackRule, Program
 
+Row = tuple[c.Case, int]
+"""A row of a table, or a case of a running state, as it is used."""
+
 
 @dataclass(slots=True)
 class Coverage:
@@ -21,7 +24,7 @@ class Coverage:
     rule: str
     verdicts: set[Verdict] = field(default_factory=set)
     branches: dict[int, set[bool]] = field(default_factory=dict)
-    rows: dict[int, bool] = field(default_factory=dict)
+    rows: dict[Row, bool] = field(default_factory=dict)
     boundary: bool | None = None
 
     @property
@@ -29,10 +32,14 @@ class Coverage:
         """Outcomes of conditions that no example shows."""
         return sum(2 - len(seen) for seen in self.branches.values())
 
-    @property
-    def open_rows(self) -> int:
-        """Table rows that no example meets."""
-        return sum(not met for met in self.rows.values())
+
+def open_rows(found: Iterable[Coverage]) -> tuple[int, int]:
+    """How many table rows no example of any rule meets, and how many rows there are."""
+    met: dict[Row, bool] = {}
+    for one in found:
+        for row, seen in one.rows.items():
+            met[row] = met.get(row, False) or seen
+    return sum(not seen for seen in met.values()), len(met)
 
 
 def cover(program: Program, on: Day) -> Iterator[Coverage]:
@@ -55,8 +62,8 @@ def _of_rule(judging: Judge, entry: PackRule, on: Day) -> Coverage:
             cases = [case for node in (rule.scope, *rule.nodes()) for case in _cases(node)]
             for i in range(len(atoms)):
                 found.branches.setdefault(i, set())
-            for i in range(len(cases)):
-                found.rows.setdefault(i, False)
+            for row, _, _ in cases:
+                found.rows.setdefault(row, False)
             if found.boundary is None and (rule.margins or rule.whole is not None):
                 found.boundary = False
             subject = subject_of(core, given, example.rows)
@@ -69,14 +76,14 @@ def _of_rule(judging: Judge, entry: PackRule, on: Day) -> Coverage:
             for place in _places(rule, subject):
                 for i, atom in enumerate(atoms):
                     _try(lambda: found.branches[i].add(holds(atom, place)))  # noqa: B023 - called at once
-                for i, (before, condition) in enumerate(cases):
-                    _try(lambda: _meet(found, i, before, condition, place))  # noqa: B023 - called at once
+                for row, before, condition in cases:
+                    _try(lambda: _meet(found, row, before, condition, place))  # noqa: B023 - called at once
     return found
 
 
-def _meet(found: Coverage, i: int, before: tuple[c.Cond, ...], condition: c.Cond, place: Subject) -> None:
+def _meet(found: Coverage, row: Row, before: tuple[c.Cond, ...], condition: c.Cond, place: Subject) -> None:
     if holds(condition, place) and not any(holds(other, place) for other in before):
-        found.rows[i] = True
+        found.rows[row] = True
 
 
 def _try(step: object) -> None:
@@ -107,9 +114,9 @@ def _equality(node: c.Cond) -> bool:
     return isinstance(node, c.All) and len(node.parts) == 2 and all(isinstance(p, c.Le) for p in node.parts)
 
 
-def _cases(node: c.Expr | c.Cond) -> Iterator[tuple[tuple[c.Cond, ...], c.Cond]]:
+def _cases(node: c.Expr | c.Cond) -> Iterator[tuple[Row, tuple[c.Cond, ...], c.Cond]]:
     if isinstance(node, c.Case) and len(node.cases) > 1:
         for i, (condition, _) in enumerate(node.cases):
-            yield tuple(other for other, _ in node.cases[:i]), condition
+            yield (node, i), tuple(other for other, _ in node.cases[:i]), condition
     for part in c.children(node):
         yield from _cases(part)

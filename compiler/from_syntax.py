@@ -53,7 +53,12 @@ def to_core(
 
 
 def rule_in_core(
-    program: Program, entry: PackRule, on: Day, choices: Mapping[str, Fraction], places: Places | None = None, known: date | None = None
+    program: Program,
+    entry: PackRule,
+    on: Day,
+    choices: Mapping[str, Fraction],
+    places: Places | None = None,
+    known: date | None = None,
 ) -> tuple[c.CoreRule, dict[str, c.Declared]]:
     """One rule in force on a day, and the vocabulary; raises `RulesError` as `to_core` does, and where the rule is
     set aside by another."""

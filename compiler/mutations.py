@@ -130,14 +130,14 @@ def _dependent(program: Program, statement: t.Statement) -> set[str]:
         return {statement.name, *(x.partition("/")[2] for x in _targets(statement))} | {
             r.rule.name for r in program.rules if any(x.endswith(f"/{statement.name}") for x in _targets(r.rule))
         }
-    changed = {getattr(statement, "name", "")}
-    declared = [*program.definitions.values(), *program.running.values(), *program.curves.values()]
+    changed = {str(getattr(statement, "name", ""))}
+    declared: dict[str, t.Node] = {**program.definitions, **program.running, **program.curves}
     grown = True
     while grown:
         grown = False
-        for other in declared:
-            if other.name not in changed and _speaks_of(other, changed):
-                changed.add(other.name)
+        for name, other in declared.items():
+            if name not in changed and _speaks_of(other, changed):
+                changed.add(name)
                 grown = True
     return {entry.rule.name for entry in program.rules if _speaks_of(entry.rule, changed)}
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from compiler.coverage import cover
+from compiler.coverage import cover, open_rows
 from compiler.examples import run
 from compiler.from_syntax import to_core
 from compiler.mutations import mutants
@@ -183,9 +183,9 @@ def _named(path: Sequence[str]) -> set[str]:
 def _coverage(program: Program, on: date) -> None:
     found = list(cover(program, on))
     branches = sum(2 * len(c.branches) for c in found)
-    rows = sum(len(c.rows) for c in found)
+    missed, rows = open_rows(found)
     limits = [c for c in found if c.boundary is not None]
-    shown = branches - sum(c.open_branches for c in found), rows - sum(c.open_rows for c in found)
+    shown = branches - sum(c.open_branches for c in found), rows - missed
     out.print(
         f"examples show {shown[0]} of {branches} outcomes of conditions, {shown[1]} of {rows} rows of tables, "
         f"{sum(bool(c.boundary) for c in limits)} of {len(limits)} limits at their boundary",
@@ -195,7 +195,6 @@ def _coverage(program: Program, on: date) -> None:
     for c in found:
         parts = [
             f"{c.open_branches} outcome(s) of conditions" if c.open_branches else "",
-            f"{c.open_rows} table row(s)" if c.open_rows else "",
             "its limit" if c.boundary is False else "",
         ]
         if any(parts):

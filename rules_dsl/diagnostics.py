@@ -8,6 +8,45 @@ from typing import Any
 
 from rules_dsl.tree import Span
 
+CODES = {
+    "adopted": "A rule is adopted that blocks anyway.",
+    "arguments": "A function, curve or table has too many or too few values, or an aggregate lacks its condition.",
+    "binding": "The place in a protocol is not written as that protocol writes places.",
+    "circle": "Something depends on itself: definitions, running states, rules that set each other aside.",
+    "clash": "Two choices of one value are in force for the same place on the same day, and nothing says which wins.",
+    "clock": "A local time that a clock change skips or repeats: write its offset.",
+    "curve": "The points of a curve do not ascend, or there are fewer than two.",
+    "date": "A day, time of day or moment that the calendar does not have.",
+    "dates": "Dates out of order, or before the first edition of the instrument.",
+    "dimension": "Values of different kinds are added, compared or put in each other's place.",
+    "division": "Something other than a number or a parameter divides, or zero does.",
+    "evidence": "Evidence that does not suit the instrument.",
+    "example": "A rule without an example of what it allows and one of what it refuses.",
+    "gap": "An input that no row of a table covers.",
+    "kind": "A choice where a number is needed, a number where a condition is needed, and the like.",
+    "no-pack": "A rule outside a pack, or a pack that there is not.",
+    "number": "A number that has to be whole, positive or without a unit, and is not.",
+    "overlap": "Two editions in force at once, or two table rows for one input.",
+    "pack": "A pack described in two ways.",
+    "priority": "A pack sets another's rule aside without a higher priority.",
+    "range": "A value outside its legal range, a range that ends before it begins, a resolution that does not fit.",
+    "recalled": "A recalled or reported rule is made to block, to be adopted, or to set another aside.",
+    "rows": "Rows where there are none, in the wrong order, or a view from a row where no row is looked at.",
+    "running": "Cases of a running state that are never met.",
+    "share": "A bare number where a share in % or pu is needed, or the other way about.",
+    "subject": "A quantity of one subject in a rule about another.",
+    "syntax": "A word that the sentence cannot go on with.",
+    "table": "A table whose rows do not fit its columns, or are never met.",
+    "too-deep": "A statement nested too deep, or too long.",
+    "too-long": "A file longer than a rule file may be.",
+    "twice": "A name declared twice.",
+    "uncertain": "A reading with a band of uncertainty, and it cannot be told which end is the worse.",
+    "unit": "A unit that is not known, or a number that is too long.",
+    "unknown": "A name that nothing bears.",
+    "zone": "A date in no time zone, or a zone that there is not.",
+}
+"""What each code means."""
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:

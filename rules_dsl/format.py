@@ -355,7 +355,10 @@ def _example(e: t.Example) -> Iterable[tuple[str, int]]:
     if e.rows:
         rows = [e.rows.head, *([_value(v) for v in row] for row in e.rows.rows)]
         for i, text in enumerate(_aligned(rows)):
-            yield f"    {e.rows.noun if i == 0 else ' ' * len(e.rows.noun)} {text}", e.rows.lines[i] if e.rows.lines else 0
+            yield (
+                f"    {e.rows.noun if i == 0 else ' ' * len(e.rows.noun)} {text}",
+                e.rows.lines[i] if e.rows.lines else 0,
+            )
     for x in e.expected:
         margin = f" by {number(x.margin)}" if x.margin else ""
         values = "; ".join(given(g) for g in x.given) if x.given else "it"

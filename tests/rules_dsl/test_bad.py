@@ -40,16 +40,36 @@ def test_a_slip_is_told_with_its_place_what_was_found_and_what_to_do(file: Path)
 
 
 def test_there_are_slips_enough_and_every_code_has_one() -> None:
-    codes = {line[6 : line.index("]")] for f in HERE.glob("*.expected") for line in f.read_text().splitlines() if line.startswith("error[")}
+    codes = {
+        line[6 : line.index("]")]
+        for f in HERE.glob("*.expected")
+        for line in f.read_text().splitlines()
+        if line.startswith("error[")
+    }
     assert len(FILES) >= 120
     said = set()
     root = Path(__file__).parents[2]
-    for path in (*root.glob("rules_dsl/*.py"), root / "compiler" / "from_syntax.py", root / "jurisdictions" / "loader.py"):
+    for path in (
+        *root.glob("rules_dsl/*.py"),
+        root / "compiler" / "from_syntax.py",
+        root / "jurisdictions" / "loader.py",
+    ):
         text = path.read_text(encoding="utf-8")
-        for mark in ('say(\n                "', 'self.say("', 'Diagnostic("', 'Diagnostic(\n            "', 'InstantError("', "_fail(token, \""):
+        for mark in (
+            'say(\n                "',
+            'self.say("',
+            'Diagnostic("',
+            'Diagnostic(\n            "',
+            'InstantError("',
+            '_fail(token, "',
+        ):
             for part in text.split(mark)[1:]:
                 said.add(part.split('"')[0])
-    unseen = {code for code in said if code.replace("-", "").isalpha() and code not in codes} - {"example", "too-long", "no-pack"}
+    unseen = {code for code in said if code.replace("-", "").isalpha() and code not in codes} - {
+        "example",
+        "too-long",
+        "no-pack",
+    }
     assert not unseen, f"no file shows {sorted(unseen)}"
 
 

@@ -1,9 +1,11 @@
-"""No text makes the tools fall over: random edits of every pack end in findings or in rules that judge their examples."""
+"""No text makes the tools fall over: random edits of every pack end in findings or in rules that judge their
+examples."""
 
 from __future__ import annotations
 
 import random
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -39,7 +41,9 @@ def edited(tokens: list[str], pick: random.Random) -> str:
             case 3 | 4:
                 tokens[at] = pick.choice(WORDS)
             case 5:
-                tokens[at] = tokens[at][: pick.randint(0, len(tokens[at]))] + pick.choice(["", "é", "\x00", "9", "-", "(", "[", '"', "\n"])
+                tokens[at] = tokens[at][: pick.randint(0, len(tokens[at]))] + pick.choice(
+                    ["", "é", "\x00", "9", "-", "(", "[", '"', "\n"]
+                )
             case _:
                 end = min(len(tokens), at + pick.randint(1, 12))
                 del tokens[at:end]
@@ -83,7 +87,5 @@ def use(program) -> None:  # type: ignore[no-untyped-def]
             for expected in example.expected:
                 judge.problem(entry, judge.day(entry, DAY), example, expected)
     for stage in ("command", "schedule"):
-        try:
+        with suppress(CannotLower):
             lower(of_one(core, "unit", stage))
-        except CannotLower:
-            pass

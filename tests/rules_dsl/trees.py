@@ -12,9 +12,38 @@ from rules_dsl.instants import instant
 from rules_dsl.units import Quantity, quantity, unit
 
 NAMES = ["alpha", "b2", "frequency", "P_max", "soc", "limit_", "x", "yet", "nota", "inn", "L1"]
-UNITS = ["kW", "%", "Hz", "mHz", "MWh", "s", "min", "pu", "EUR/MWh", "kW/min", "kvar", "SGD/MWh", "GBP", "h", "degC", "var/VA"]
-MOMENTS = ["2026-03-29T14:00 Europe/London", "2026-03-29T14:00Z", "2026-03-29T14:00:01.5+02:00", "2027-01-01 Europe/Oslo", "2026-01-01T00:00 UTC"]
+UNITS = [
+    "kW",
+    "%",
+    "Hz",
+    "mHz",
+    "MWh",
+    "s",
+    "min",
+    "pu",
+    "EUR/MWh",
+    "kW/min",
+    "kvar",
+    "SGD/MWh",
+    "GBP",
+    "h",
+    "degC",
+    "var/VA",
+]
+MOMENTS = [
+    "2026-03-29T14:00 Europe/London",
+    "2026-03-29T14:00Z",
+    "2026-03-29T14:00:01.5+02:00",
+    "2027-01-01 Europe/Oslo",
+    "2026-01-01T00:00 UTC",
+]
 ZONES = ["Europe/London", "UTC", "America/New_York"]
+
+ROLES = ["nameplate", "measured", "estimated", "commanded", "scheduled", "bid", "settled", "registered"]
+DEMANDS = ["at_most", "at_least", "below", "above", "between", "equal", "multiple", "in", "not_in", "flag", "never"]
+DEMANDS += ["that"]
+CHECKPOINTS = ["command", "schedule", "bid", "registration", "telemetry", "settlement"]
+PLACES = ["country", "operator", "site", "contract"]
 
 
 class Maker:
@@ -69,7 +98,7 @@ class Maker:
             lambda: t.Call(self.pick.choice(["max", "min", "abs"]), self.some(inner)),
             lambda: t.Call(self.name(), self.some(inner)),
             lambda: t.Aggregate(
-                self.pick.choice("sum greatest least mean integral change spread".split()),
+                self.pick.choice(["sum", "greatest", "least", "mean", "integral", "change", "spread"]),
                 inner(),
                 self.over(depth - 1),
                 self.maybe(lambda: self.condition(depth - 1)),
@@ -109,7 +138,9 @@ class Maker:
             return t.Over("stretch", first=inner(), second=inner())
         if kind == "same":
             zone = self.pick.choice(ZONES)
-            return t.Over("same", unit=self.pick.choice(["day", "year"]), zone=zone, start=self.pick.choice(["", "04-01"]))
+            return t.Over(
+                "same", unit=self.pick.choice(["day", "year"]), zone=zone, start=self.pick.choice(["", "04-01"])
+            )
         return t.Over(kind, first=inner())
 
     def condition(self, depth: int = 2) -> t.Condition:
@@ -139,7 +170,7 @@ class Maker:
         return t.Period(self.day(), self.maybe(self.day), recorded, withdrawn)
 
     def source(self) -> t.Source:
-        evidence = self.pick.choice("read corroborated given reported recalled".split())
+        evidence = self.pick.choice(["read", "corroborated", "given", "reported", "recalled"])
         return t.Source(self.name(), self.text(), evidence, self.period())
 
     def bindings(self) -> tuple[tuple[str, str], ...]:
@@ -147,7 +178,7 @@ class Maker:
         return self.some(lambda: (self.pick.choice(protocols), self.text()), 0, 2)
 
     def role(self) -> str:
-        return self.pick.choice("nameplate measured estimated commanded scheduled bid settled registered".split())
+        return self.pick.choice(ROLES)
 
     def point(self) -> Quantity | str:
         return self.name() if self.pick.random() < 0.3 else self.number()
@@ -169,7 +200,7 @@ class Maker:
         return self.name() if self.pick.random() < 0.5 else self.number()
 
     def demand(self) -> t.Demand:
-        kind = self.pick.choice("at_most at_least below above between equal multiple in not_in flag never that".split())
+        kind = self.pick.choice(DEMANDS)
         if kind == "that":
             return t.Demand("that", None, condition=self.condition())
         left = self.expression()
@@ -198,7 +229,9 @@ class Maker:
         return t.Expectation(verdict, self.some(self.given, 0, 2), margin)
 
     def example(self) -> t.Example:
-        return t.Example(self.text(), self.some(self.given, 0, 3), self.maybe(self.row_table), self.some(self.expectation))
+        return t.Example(
+            self.text(), self.some(self.given, 0, 3), self.maybe(self.row_table), self.some(self.expectation)
+        )
 
     def rule(self) -> t.Rule:
         relation = lambda: t.Relation(  # noqa: E731 - as above
@@ -206,7 +239,11 @@ class Maker:
         )
         when = self.maybe(self.condition)
         timing = self.pick.choice(
-            [None, t.Timing(self.expression(1), self.maybe(lambda: self.expression(1))), t.Timing(None, self.expression(1))]
+            [
+                None,
+                t.Timing(self.expression(1), self.maybe(lambda: self.expression(1))),
+                t.Timing(None, self.expression(1)),
+            ]
         )
         positions = ["every", "every later", "the first", "the last"]
         return t.Rule(
@@ -214,7 +251,7 @@ class Maker:
             self.text(),
             self.source(),
             self.maybe(relation),
-            self.some(lambda: self.pick.choice("command schedule bid registration telemetry settlement".split())),
+            self.some(lambda: self.pick.choice(CHECKPOINTS)),
             self.pick.choice(["", "blocks", "warns"]),
             self.name(),
             self.maybe(self.condition),
@@ -232,7 +269,9 @@ class Maker:
     def statement(self) -> t.Statement:
         kind: Callable[[], t.Statement] = self.pick.choice(
             [
-                lambda: t.Pack(self.name(), self.text(), self.pick.randint(0, 3), self.names(0), self.maybe(self.period)),
+                lambda: t.Pack(
+                    self.name(), self.text(), self.pick.randint(0, 3), self.names(0), self.maybe(self.period)
+                ),
                 lambda: t.Adoption("pack/rule_2", self.source()),
                 self.subject,
                 lambda: t.QuantityDecl(
@@ -282,7 +321,7 @@ class Maker:
                 lambda: t.Setting(
                     self.name(),
                     self.number(),
-                    self.some(lambda: (self.pick.choice("country operator site contract".split()), self.name()), 0, 2),
+                    self.some(lambda: (self.pick.choice(PLACES), self.name()), 0, 2),
                     self.source(),
                 ),
                 lambda: t.Definition(self.name(), self.pick.choice([self.expression(), self.names()])),
