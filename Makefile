@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly manual clean
+.PHONY: demo test lint bench nightly manual vscode clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
@@ -24,6 +24,11 @@ lint: $(STAMP)
 
 manual: $(STAMP)
 	$(BIN)/python -m lexwatt.manual
+	$(BIN)/python -m lexwatt.textmate
+
+vscode: $(STAMP)
+	$(BIN)/python -m lexwatt.textmate
+	cd editors/vscode && npm ci --no-audit --no-fund && npx vsce package --out ../../lexwatt-rules.vsix
 
 nightly: $(STAMP)
 	$(BIN)/python -m pytest

@@ -57,6 +57,14 @@ app.command()(authoring.new)
 
 
 @app.command()
+def lsp() -> None:
+    """Serves an editor over standard input and output."""
+    from lexwatt.language_server import main as serve
+
+    serve()
+
+
+@app.command()
 def explain(
     rule: Annotated[str, typer.Argument(help="A rule as PACK/RULE, such as entsoe/lfsm_o.")], on: On = ""
 ) -> None:
