@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
@@ -15,7 +15,7 @@ from rules_dsl.check import UNCERTAINTY, WARNS_ONLY, clause, dimension_of
 from rules_dsl.diagnostics import Diagnostic, RulesError
 from rules_dsl.kinds import Typing, plural
 from rules_dsl.program import Day, PackRule, Places, Program
-from rules_dsl.units import Dimension, Unit, show, unit
+from rules_dsl.units import Dimension, Quantity, Unit, show, unit
 
 _MINUS = c.Const(Fraction(-1))
 
@@ -69,6 +69,12 @@ def rule_in_core(
     if build.findings:
         raise RulesError(build.findings)
     return found, build.vocabulary
+
+
+def in_core(program: Program, on: Day, given: Sequence[t.Given]) -> Callable[[t.Expression], c.Expr]:
+    """Turns expressions into core as they are on a day, with the parameters that a case gives."""
+    choices = {g.name: g.value.base for g in given if g.name in program.parameters and isinstance(g.value, Quantity)}
+    return _Build(program, on, choices, {}, None).expression
 
 
 def vocabulary(program: Program) -> dict[str, c.Declared]:

@@ -276,3 +276,24 @@ def new(
     today = datetime.now(UTC).date()
     file.write_text(_NEW.format(name=name, title=title or name.replace("_", " "), today=today), encoding="utf-8")
     out.print(f"made {file}; next: lexwatt test {file.parent}", markup=False, soft_wrap=True)
+
+
+def plot(
+    name: Annotated[str, typer.Argument(help="A curve, a table, or a rule as PACK/RULE.")],
+    file: Annotated[Path, typer.Option("--out", "-o", help="The SVG file to write.")],
+    path: Annotated[
+        str, typer.Option("--packs", help="Packs by name or path, with commas; all that ship if absent.")
+    ] = "",
+    on: On = "",
+) -> None:
+    """Draws a curve, a table or a rule."""
+    from compiler.to_plot import CannotPlot, save
+    from compiler.to_plot import plot as draw
+
+    program = read_packs([p.strip() for p in path.split(",") if p.strip()] or packs())
+    try:
+        save(draw(program, name, day(on)), file)
+    except CannotPlot as error:
+        err.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    out.print(f"drew {name} in {file}", markup=False, soft_wrap=True)

@@ -54,6 +54,7 @@ app.command()(authoring.fmt)
 app.command("test")(authoring.test)
 app.command("packs")(authoring.show_packs)
 app.command()(authoring.new)
+app.command()(authoring.plot)
 
 
 @app.command()

@@ -111,7 +111,7 @@ def test_findings_come_and_go_as_the_author_types(tmp_path: Path) -> None:
         assert await author.types(TEXT) == []
         broken = await author.types(TEXT.replace("must be", "must"))
         assert [d.code for d in broken] == ["syntax"]
-        for garbage in ("", "\x00\x01", "rule " * 5000, "((((((" * 200, "pack 💡 \"\n", TEXT[:400], TEXT * 3):
+        for garbage in ("", "\x00\x01", "rule " * 5000, "((((((" * 200, 'pack 💡 "\n', TEXT[:400], TEXT * 3):
             await author.types(garbage)
         assert await author.types(TEXT) == []
 
