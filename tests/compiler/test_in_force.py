@@ -1,0 +1,121 @@
+"""What is in force: on a day and at a moment, for a place, as known on another day, by priority and adoption."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from fractions import Fraction
+
+import pytest
+
+from compiler.core import CoreRule
+from compiler.from_syntax import to_core
+from compiler.mutations import mutants
+from compiler.to_exact import Subject, Verdict, judge
+from jurisdictions.loader import VOCABULARY, load_texts, packs, sources_of
+from lexwatt.manual import MANUAL
+from rules_dsl.parse import parse
+from rules_dsl.program import Day, Program
+from tests.packs import DAY
+
+
+def program(text: str) -> Program:
+    return load_texts({str(VOCABULARY): VOCABULARY.read_text(encoding="utf-8"), "x.rules": text})
+
+
+def page(slug: str) -> Program:
+    return program((MANUAL / "examples" / f"{slug}.rules").read_text(encoding="utf-8"))
+
+
+def limits(found: Program, on: Day, known: date | None = None) -> list[str]:
+    return [rule.title for rule in to_core(found, on, known=known).rules]
+
+
+def threshold(rule: CoreRule) -> Fraction:
+    hot = {"frequency": Fraction("50.45"), "reference_power": Fraction(10**5), "rated_power": Fraction(10**5)}
+    found = judge(rule, Subject({**hot, "active_power": Fraction(0)}))
+    assert found.margin is not None
+    return found.margin
+
+
+def test_editions_follow_each_other_and_a_correction_is_remembered() -> None:
+    found = page("instrument")
+    assert limits(found, date(2019, 12, 31)) == []
+    assert limits(found, date(2020, 1, 1)) == ["Power stays within ten kilowatts"]
+    assert limits(found, date(2022, 12, 31)) == ["Power stays within ten kilowatts"]
+    assert limits(found, date(2023, 1, 1)) == ["Power stays within twenty kilowatts"]
+    assert limits(found, date(2026, 6, 1), known=date(2023, 1, 15)) == ["Power stays within twenty-one kilowatts"]
+    assert limits(found, date(2026, 6, 1), known=date(2023, 2, 1)) == ["Power stays within twenty kilowatts"]
+    assert limits(found, date(2026, 6, 1), known=date(2022, 1, 1)) == []
+    assert limits(found, date(2027, 1, 1)) == [], "the new code has taken the old one's place"
+
+
+def test_a_day_begins_where_the_instrument_is() -> None:
+    found = page("instrument")
+    assert limits(found, datetime(2022, 12, 31, 22, 59, tzinfo=UTC)) == ["Power stays within ten kilowatts"]
+    assert limits(found, datetime(2022, 12, 31, 23, 0, tzinfo=UTC)) == ["Power stays within twenty kilowatts"]
+
+
+def test_a_narrower_choice_goes_before_a_wider_one() -> None:
+    found = page("parameter")
+    everywhere = to_core(found, DAY).rules[0]
+    assert threshold(everywhere) == Fraction(90_000)
+    ireland = to_core(found, DAY, places={"country": "IE"}).rules[0]
+    assert judge(ireland, Subject({"frequency": Fraction(50)})).verdict is Verdict.CANNOT_TELL
+    north = to_core(found, DAY, choices={"threshold": Fraction("50.2")}, places={"country": "IE", "site": "north"})
+    assert threshold(north.rules[0]) == Fraction(87_500)
+
+
+def test_adoption_by_name_makes_a_reported_rule_block() -> None:
+    alone = {r.id: r.blocks for r in to_core(load_texts(sources_of(["dewa"])), DAY).rules}
+    assert alone["dewa/cycle_budget"] is False
+    adopted = {r.id: r.blocks for r in to_core(page("pack"), DAY).rules}
+    assert adopted["dewa/cycle_budget"] is True
+    before = {r.id: r.blocks for r in to_core(page("pack"), date(2025, 12, 31)).rules}
+    assert before["dewa/cycle_budget"] is False
+
+
+def test_the_pack_with_the_higher_priority_wins() -> None:
+    text = """pack high "High" priority 5 adopts dewa
+instrument own "Own" authority "Operator" zone UTC edition "1" link "x"
+set cycle_share = 70 % cites own "1" evidence given in force from 2026-01-01
+"""
+    lower = text.replace("high", "low").replace("High", "Low").replace("priority 5", "priority 1").replace("70", "50")
+    both = load_texts(
+        {
+            str(VOCABULARY): VOCABULARY.read_text(encoding="utf-8"),
+            "a": text,
+            "b": lower.replace("own", "own_2"),
+        }
+    )
+    chosen = both.chosen("cycle_share", DAY, {})
+    assert chosen is not None
+    assert chosen.value.base == Fraction(7, 10)
+
+
+def test_notwithstanding_and_overrides_and_transition() -> None:
+    core = to_core(page("relation"), DAY)
+    assert {r.id.partition("/")[2] for r in core.rules} == {"general", "emergency_export", "stricter", "replacement"}
+    assert limits(page("relation"), date(2024, 12, 31))[-1] == "A rule of the year before"
+    small = {"rated_power": Fraction(5000), "active_power": Fraction(11_000)}
+    (rule,) = to_core(page("transition"), DAY).rules
+    assert judge(rule, Subject(small)).verdict is Verdict.COMPLIES
+    (rule,) = to_core(page("transition"), date(2099, 1, 1)).rules
+    assert judge(rule, Subject(small)).verdict is Verdict.VIOLATES
+
+
+def test_rows_out_of_order_or_missing_cannot_be_told() -> None:
+    (rule, _) = to_core(page("response"), DAY).rules
+    row = {"elapsed": Fraction(0), "frequency": Fraction(49), "response": Fraction(0)}
+    for rows in ((), (row, row), (row, {**row, "elapsed": Fraction(-1)}), ({"elapsed": Fraction(0)},)):
+        found = judge(rule, Subject({"contracted": Fraction(1)}, rows))
+        assert found.verdict is Verdict.CANNOT_TELL
+        assert found.unusable
+
+
+@pytest.mark.parametrize("pack", packs())
+def test_nine_of_ten_changes_of_a_number_are_noticed_by_the_examples(pack: str) -> None:
+    files = {name: (text, parse(text, name)) for name, text in sources_of([pack]).items()}
+    made = list(mutants(files, [pack], DAY))
+    missed = [f"{m.span.file}:{m.span.line}: {m.before} to {m.after}" for m in made if not m.noticed]
+    assert len(made) >= 5
+    assert 1 - len(missed) / len(made) >= 0.9, missed
