@@ -82,13 +82,13 @@ def judge(rule: c.CoreRule, subject: Subject) -> Finding:
     A quantity that the scope needs and that cannot be used, or that the rest needs once the scope holds, gives
     `CANNOT_TELL`, whatever the other quantities say.
     """
-    missing = _unusable((rule.scope,), rule, subject)
+    missing = _unusable((rule.scope,), rule, subject, asked=False)
     if missing:
         return Finding(rule, Verdict.CANNOT_TELL, None, missing)
     try:
         if not holds(rule.scope, subject):
             return Finding(rule, Verdict.NOT_APPLICABLE, None)
-        missing = _unusable(rule.nodes(), rule, subject)
+        missing = _unusable(rule.nodes(), rule, subject, asked=bool(rule.quantifier))
         if missing:
             return Finding(rule, Verdict.CANNOT_TELL, None, missing)
         answers = list(_answers(rule, along(rule, subject)))
@@ -205,7 +205,10 @@ def _carry(state: c.Carried, here: Subject, before: Fraction) -> Fraction:
     return before
 
 
-def _unusable(nodes: Sequence[c.Expr | c.Cond], rule: c.CoreRule, subject: Subject) -> tuple[tuple[str, str], ...]:
+def _unusable(
+    nodes: Sequence[c.Expr | c.Cond], rule: c.CoreRule, subject: Subject, asked: bool
+) -> tuple[tuple[str, str], ...]:
+    """What the nodes need and cannot be used, and why; a rule that is asked at rows needs some."""
     found: dict[str, str] = {}
     rows = rule.rows
     inside = set(rows.names) if rows else set()
@@ -219,7 +222,7 @@ def _unusable(nodes: Sequence[c.Expr | c.Cond], rule: c.CoreRule, subject: Subje
         reading = subject.values.get(name, Unusable("missing"))
         if isinstance(reading, Unusable):
             found[name] = reading.reason
-    if rows and (named & inside or any(c.needs_rows(node) for node in nodes)):
+    if rows and (asked or named & inside or any(c.needs_rows(node) for node in nodes)):
         wanted = named & inside | ({rows.order} if rows.order else set())
         for position, row in enumerate(subject.rows):
             for name in wanted:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from compiler.clashes import clashes
 from compiler.coverage import cover, open_rows
 from compiler.examples import run
 from compiler.from_syntax import to_core
@@ -92,6 +93,9 @@ def check(path: Paths, on: On = "", where: For = "", as_json: AsJson = False) ->
         if findings:
             raise RulesError(findings)
         core = to_core(program, day(on), places=places(where))
+        findings = list(clashes(program, core))
+        if findings:
+            raise RulesError(findings)
     except RulesError as error:
         if as_json:
             print(json.dumps([d.to_json() for d in error.diagnostics], indent=2))

@@ -25,7 +25,7 @@ from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
 from lexwatt import authoring
 from lexwatt import demo as demonstration
-from lexwatt.authoring import On, day, err, out, read_packs, report
+from lexwatt.authoring import For, On, day, err, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
 from lexwatt.site import Folder, decide, load_rules, load_site, open_guard
@@ -67,19 +67,24 @@ def lsp() -> None:
 
 @app.command()
 def explain(
-    rule: Annotated[str, typer.Argument(help="A rule as PACK/RULE, such as entsoe/lfsm_o.")], on: On = ""
+    rule: Annotated[str, typer.Argument(help="A rule as PACK/RULE, such as entsoe/lfsm_o.")],
+    packs: Annotated[str, typer.Option("--packs", help="Packs by name or path, with commas, if not the rule's.")] = "",
+    on: On = "",
+    where: For = "",
 ) -> None:
     """Says in plain English what a rule demands, with the numbers in force and the source."""
-    pack, _, _name = rule.partition("/")
-    program = read_packs([pack])
-    entry = next((r for r in program.rules if r.id == rule), None)
-    if entry is None:
+    names = [p.strip() for p in packs.split(",") if p.strip()] or [rule.partition("/")[0]]
+    program = read_packs(names)
+    entries = [r for r in program.rules if r.id == rule]
+    if not entries:
         err.print(
             f"no rule is called `{rule}`; the pack has {', '.join(r.rule.name for r in program.rules)}",
             markup=False,
         )
         raise typer.Exit(2)
-    out.print(explain_rule(program, to_core(program, day(on)), entry), markup=False, soft_wrap=True)
+    core = to_core(program, day(on), places=places(where))
+    now = [e for e in entries if program.in_force(e.pack, e.rule.source, day(on))]
+    out.print(explain_rule(program, core, (now or entries)[-1]), markup=False, soft_wrap=True)
 
 
 @app.command("eval")

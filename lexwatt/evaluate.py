@@ -18,6 +18,7 @@ from compiler.intervals import Interval, admissible
 from compiler.lower import CannotLower, disjunction, lower
 from compiler.to_exact import Finding, Subject, Unusable, Verdict, judge
 from rules_dsl.diagnostics import RulesError
+from rules_dsl.kinds import plural
 from rules_dsl.program import Program
 from rules_dsl.units import UnitError, decimal, quantity
 
@@ -54,7 +55,9 @@ def _answer(program: Program, on: date, line: str, solve_for: str) -> dict[str, 
         finding = error.diagnostics[0].message if isinstance(error, RulesError) else str(error)
         return {**out, "verdict": "cannot_tell", "error": finding, "rules": []}
     vocabulary = core.declared()
-    unknown = sorted(k for k in inputs if k not in vocabulary and k not in program.parameters and k != "members")
+    made_of = program.rows_of(subject)
+    rows = plural(made_of.rows) if made_of is not None else None
+    unknown = sorted(k for k in inputs if k not in vocabulary and k not in program.parameters and k != rows)
     found = read(vocabulary, inputs)
     checked = case.get("checked_at")
     rules = [r for r in core.rules if r.subject == subject and (checked is None or checked in r.checked)]

@@ -170,10 +170,14 @@ class Typing:
 
     # expressions
 
-    def alike(self, left: Kind | None, right: Kind | None, node: t.Node) -> None:
-        """Says so when two kinds do not compare."""
-        if left is None or right is None:
-            return
+    def alike(self, left: Kind | None, right: Kind | None, node: t.Node) -> bool:
+        """Whether two kinds compare; says so when they do not."""
+        before = len(self.findings)
+        if left is not None and right is not None:
+            self._alike(left, right, node)
+        return len(self.findings) == before
+
+    def _alike(self, left: Kind, right: Kind, node: t.Node) -> None:
         if left.names or right.names:
             if left.names != right.names:
                 self.say("kind", f"{words(right)} stands where {words(left)} is needed", node)
@@ -233,7 +237,8 @@ class Typing:
                     return left
                 self.say("dimension", f"{words(right)} stands where a duration is needed", expr.right)
                 return None
-            self.alike(left, right, expr.right)
+            if not self.alike(left, right, expr.right):
+                return None
             return left if left.written == right.written else Kind(left.dimension)
         if INSTANT in (left.dimension, right.dimension):
             self.say("dimension", "a moment in time does not multiply", expr, "subtract another moment first")
@@ -265,8 +270,9 @@ class Typing:
             if any(part is not None and part.names for part in parts):
                 self.say("kind", "alternatives of a choice do not calculate", expr)
                 return None
-            for kind, part in zip(parts[1:], expr.arguments[1:], strict=True):
-                self.alike(parts[0], kind, part)
+            alike = [self.alike(parts[0], k, part) for k, part in zip(parts[1:], expr.arguments[1:], strict=True)]
+            if not all(alike):
+                return None
             if expr.function == "abs" and len(parts) != 1:
                 self.say("arguments", "`abs` takes one value", expr)
             return parts[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
 import pytest
 
+from compiler.clashes import clashes
 from compiler.core import CoreRule
 from compiler.from_syntax import to_core
 from compiler.mutations import mutants
@@ -101,6 +103,37 @@ def test_notwithstanding_and_overrides_and_transition() -> None:
     assert judge(rule, Subject(small)).verdict is Verdict.COMPLIES
     (rule,) = to_core(page("transition"), date(2099, 1, 1)).rules
     assert judge(rule, Subject(small)).verdict is Verdict.VIOLATES
+
+
+CLASH = """pack two "Two authorities"
+instrument one "One" authority "A" zone UTC edition "1" link "x"
+instrument other "Other" authority "B" zone UTC edition "1" link "x"
+rule up "Up" cites one "1" evidence read in force from 2020-01-01 {relation} checked at command applies to each unit
+ when frequency < 49.5 Hz,
+ active_power must be at least 6 kW
+ example "e" given frequency 49 Hz allows active_power 6 kW refuses active_power 5 kW
+rule down "Down" cites other "1" evidence {evidence} in force from 2020-01-01 checked at command
+ applies to each unit with phase in {{L1}},
+ active_power must be at most {most} kW
+ example "e" given phase L1; frequency 50 Hz allows active_power 1 kW refuses active_power 16 kW
+"""
+
+
+def test_two_authorities_that_clash_are_shown_a_state() -> None:
+    def told(relation: str = "", evidence: str = "read", most: str = "5") -> list[str]:
+        found = program(CLASH.format(relation=relation, evidence=evidence, most=most))
+        return [d.message for d in clashes(found, to_core(found, DAY))]
+
+    (message,) = told()
+    assert re.fullmatch(r"`two/down` and `two/up` cannot both be met where frequency \S+ Hz, phase L1", message)
+    assert told(relation="notwithstanding two/down") == []
+    assert told(evidence="recalled") == [], "a rule that warns clashes with none"
+    assert told(most="6") == []
+
+
+def test_the_packs_that_ship_do_not_clash() -> None:
+    found = load_texts(sources_of(packs()))
+    assert list(clashes(found, to_core(found, DAY))) == []
 
 
 def test_rows_out_of_order_or_missing_cannot_be_told() -> None:

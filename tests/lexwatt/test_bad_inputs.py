@@ -225,3 +225,38 @@ def test_the_admissible_set_is_exact() -> None:
         ("100000", "100000"),
         ("150000", "500000"),
     ]
+
+
+def test_eval_takes_rows_and_moments() -> None:
+    program = load(["ofgem", "nordic"])
+    good = {
+        "subject": "trace",
+        "inputs": {
+            "product": "dc_low",
+            "contracted": "10 MW",
+            "samples": [
+                {"elapsed": "0 s", "frequency": "49.5 Hz", "response": "0 MW"},
+                {"elapsed": "1 s", "frequency": "49.5 Hz", "response": "10 MW"},
+            ],
+        },
+    }
+    late = json.loads(json.dumps(good))
+    late["inputs"]["samples"][1]["response"] = "9.999999 MW"
+    blind = json.loads(json.dumps(good))
+    del blind["inputs"]["samples"][1]["frequency"]
+    none = json.loads(json.dumps(good))
+    del none["inputs"]["samples"]
+    wrong = json.loads(json.dumps(good))
+    wrong["inputs"]["steps"] = wrong["inputs"].pop("samples")
+    order = {"subject": "sell_order", "inputs": {"order_submitted_at": "2026-03-28T14:00Z", "block_start": "noon"}}
+    lines = [json.dumps(case) for case in (good, late, blind, none, wrong, order)]
+    answers = list(evaluate(program, DAY, lines, ""))
+    full = [next(r for r in a["rules"] if r["rule"] == "ofgem/dc_low_full") for a in answers[:5]]
+    assert [r["verdict"] for r in full] == ["complies", "violates", "cannot_tell", "cannot_tell", "complies"]
+    assert (full[1]["margin"], full[1]["unit"]) == ("-1", "W")
+    assert full[2]["fields"] == {"samples[1].frequency": "missing"}
+    assert full[3]["fields"]["samples"] == "missing"
+    assert answers[4]["error"] == "unknown input `steps`"
+    assert answers[4]["verdict"] != "complies"
+    gate = next(r for r in answers[5]["rules"] if r["rule"] == "ofgem/dc_gate")
+    assert "not a moment" in gate["fields"]["block_start"] or "moment in time" in gate["fields"]["block_start"]
