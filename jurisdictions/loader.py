@@ -40,8 +40,18 @@ def files_of(names_or_paths: Sequence[str | Path]) -> tuple[Path, ...]:
 
 
 def sources_of(names_or_paths: Sequence[str | Path]) -> dict[str, str]:
-    """Text of each rule file by the name that diagnostics use."""
-    return {str(path): path.read_text(encoding="utf-8") for path in files_of(names_or_paths)}
+    """Text of each rule file by the name that diagnostics use; raises `RulesError` for a file that cannot be read."""
+    found: dict[str, str] = {}
+    findings: list[Diagnostic] = []
+    for path in files_of(names_or_paths):
+        try:
+            found[str(path)] = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+            findings.append(Diagnostic("unreadable", f"`{path}` {why}", t.Span(str(path), 1, 1, 1, 2)))
+    if findings:
+        raise RulesError(findings)
+    return found
 
 
 def load(names_or_paths: Sequence[str | Path]) -> Program:

@@ -18,7 +18,7 @@ from compiler.coverage import cover, open_rows
 from compiler.examples import run
 from compiler.from_syntax import to_core
 from compiler.mutations import mutants
-from jurisdictions.loader import VOCABULARY, files_of, load_all, load_texts, packs, sources_of
+from jurisdictions.loader import VOCABULARY, load_all, load_texts, packs, sources_of
 from rules_dsl import tree as t
 from rules_dsl.diagnostics import RulesError, render
 from rules_dsl.format import format_text
@@ -118,8 +118,8 @@ def fmt(
 ) -> None:
     """Lays rule files out in the one layout; comments keep their places."""
     changed = 0
-    for file in _own_files(path):
-        text = file.read_text(encoding="utf-8")
+    for name, text in _own_files(path).items():
+        file = Path(name)
         try:
             laid_out = format_text(text, str(file))
         except RulesError as error:
@@ -136,16 +136,14 @@ def fmt(
         out.print("nothing to change")
 
 
-def _own_files(names: Sequence[str]) -> list[Path]:
-    """The files named, without the vocabulary unless it is named itself."""
-    if names == ["vocabulary"]:
-        return [VOCABULARY]
+def _own_files(names: Sequence[str]) -> dict[str, str]:
+    """The files named with their texts, without the vocabulary unless it is named itself."""
     try:
-        found = files_of(names)
+        found = sources_of([] if names == ["vocabulary"] else names)
     except RulesError as error:
         report(error, {})
         raise typer.Exit(1) from None
-    return [file for file in found if file != VOCABULARY]
+    return found if names == ["vocabulary"] else {n: text for n, text in found.items() if Path(n) != VOCABULARY}
 
 
 def test(

@@ -42,6 +42,7 @@ CODES = {
     "twice": "A name declared twice.",
     "uncertain": "A reading with a band of uncertainty, and it cannot be told which end is the worse.",
     "unit": "A unit that is not known, or a number that is too long.",
+    "unreadable": "A file that cannot be read, or is not UTF-8 text.",
     "unknown": "A name that nothing bears.",
     "zone": "A date in no time zone, or a zone that there is not.",
 }
@@ -66,6 +67,8 @@ class Diagnostic:
             "file": self.span.file,
             "line": self.span.line,
             "column": self.span.column,
+            "end_line": self.span.end_line,
+            "end_column": self.span.end_column,
             "hint": self.hint,
             "clause": self.clause,
         }

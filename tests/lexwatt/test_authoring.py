@@ -89,3 +89,17 @@ def test_options_that_say_nothing_are_refused() -> None:
     assert run("check", "ofgem", "--on", "2026-01-01T10:00Z").exit_code == 0
     assert run("check", "ofgem", "--for", "planet=mars").exit_code == 2
     assert run("check", "ofgem", "--for", "country=GB,site=one").exit_code == 0
+
+
+def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "x.rules"
+    file.write_bytes(b"pack p \xff\xfe\x00")
+    for command in ("check", "test", "fmt"):
+        done = run(command, str(file))
+        assert done.exit_code == 1
+        assert "is not UTF-8 text" in done.output
+    assert run("check", str(tmp_path / "missing.rules")).exit_code == 1
+    file.write_bytes(("\ufeff" + 'pack p "P"\r\n').encode())
+    assert run("check", str(file)).exit_code == 0
+    file.write_text("x" * 1_000_001, encoding="utf-8")
+    assert run("check", str(file)).exit_code == 1
