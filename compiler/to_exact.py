@@ -91,15 +91,19 @@ def judge(rule: c.CoreRule, subject: Subject) -> Finding:
         missing = _unusable(rule.nodes(), rule, subject, asked=bool(rule.quantifier))
         if missing:
             return Finding(rule, Verdict.CANNOT_TELL, None, missing)
-        answers = list(_answers(rule, along(rule, subject)))
+        told = list(_answers(rule, along(rule, subject)))
     except Untold as reason:
         return Finding(rule, Verdict.CANNOT_TELL, None, ((reason.name, reason.reason),))
     except ZeroDivisionError:
         return Finding(rule, Verdict.CANNOT_TELL, None, (("divisor", "zero"),))
     except (instants.InstantError, ValueError, OverflowError) as reason:
         return Finding(rule, Verdict.CANNOT_TELL, None, (("date", str(reason)),))
+    answers = [answer for answer in told if not isinstance(answer, Untold)]
     margins = [margin for _, margin in answers if margin is not None]
     met = all(ok for ok, _ in answers)
+    untold = tuple((answer.name, answer.reason) for answer in told if isinstance(answer, Untold))
+    if met and untold:
+        return Finding(rule, Verdict.CANNOT_TELL, None, tuple(dict.fromkeys(untold)))
     return Finding(rule, Verdict.COMPLIES if met else Verdict.VIOLATES, min(margins, default=None))
 
 
@@ -107,7 +111,11 @@ Answer = tuple[bool, Fraction | None]
 """Whether a demand is met, and by how much where that can be said."""
 
 
-def _answers(rule: c.CoreRule, subject: Subject) -> Iterator[Answer]:
+def _answers(rule: c.CoreRule, subject: Subject) -> Iterator[Answer | Untold]:
+    """The answer of the subject, or of each row that is asked.
+
+    A row of which it cannot be told gives the reason, so that another that violates is still found.
+    """
     if not rule.quantifier:
         if holds(rule.when, subject):
             yield _demand(rule, subject)
@@ -117,14 +125,17 @@ def _answers(rule: c.CoreRule, subject: Subject) -> Iterator[Answer]:
         rule.quantifier, range(max(0, count - 1), count)
     )
     for i in asked:
-        if not holds(rule.when, subject.row(i)):
-            continue
-        if rule.event and i > 0 and holds(rule.when, subject.row(i - 1)):
-            continue
-        if rule.within is None and rule.lasting is None:
-            yield _demand(rule, subject.row(i))
-        else:
-            yield _response(rule, subject, i)
+        try:
+            if not holds(rule.when, subject.row(i)):
+                continue
+            if rule.event and i > 0 and holds(rule.when, subject.row(i - 1)):
+                continue
+            if rule.within is None and rule.lasting is None:
+                yield _demand(rule, subject.row(i))
+            else:
+                yield _response(rule, subject, i)
+        except Untold as reason:
+            yield reason
 
 
 def _demand(rule: c.CoreRule, subject: Subject) -> Answer:

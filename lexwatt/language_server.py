@@ -11,6 +11,7 @@ from typing import Any
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 from pygls.uris import from_fs_path, to_fs_path
+from pygls.workspace import ServerTextPosition, ServerTextRange
 
 from lexwatt import editing
 from rules_dsl import tree as t
@@ -36,13 +37,27 @@ class Server(LanguageServer):
         """The editor's text of a document."""
         return self.workspace.get_text_document(uri).source
 
+    def place(self, uri: str, line: int, start: int, end_line: int, end: int) -> lsp.Range:
+        """A stretch, in 0-based lines and characters, as the editor counts columns."""
+        first, last = ServerTextPosition(max(0, line), max(0, start)), ServerTextPosition(max(0, end_line), max(0, end))
+        return self.workspace.get_text_document(uri).range_to_client_units(ServerTextRange(first, last))
+
+    def span(self, uri: str, span: t.Span) -> lsp.Range:
+        """The place of a node as the editor counts columns."""
+        return self.place(uri, span.line - 1, span.column - 1, span.end_line - 1, span.end_column - 1)
+
+    def at(self, uri: str, position: lsp.Position) -> ServerTextPosition:
+        """A place of the editor's, in characters."""
+        return self.workspace.get_text_document(uri).position_from_client_units(position)
+
     def publish(self, uri: str, more: list[Diagnostic] | None = None) -> None:
         """Sends what is found in a document, and in the other open documents of its program."""
         path = self.path(uri)
         reading = self.desk.read(path)
         for name in {path, *(n for n in self.desk.open if n in reading.sources)}:
             found = [d for d in (*reading.findings, *(more or ())) if d.span.file == name]
-            params = lsp.PublishDiagnosticsParams(_uri(name), [_diagnostic(d) for d in found])
+            place = _uri(name)
+            params = lsp.PublishDiagnosticsParams(place, [_diagnostic(self.span(place, d.span), d) for d in found])
             self.text_document_publish_diagnostics(params)
 
 
@@ -53,15 +68,10 @@ def _uri(path: str) -> str:
     return from_fs_path(path) or path if Path(path).is_absolute() else path
 
 
-def _range(span: t.Span) -> lsp.Range:
-    start = lsp.Position(max(0, span.line - 1), max(0, span.column - 1))
-    return lsp.Range(start, lsp.Position(max(0, span.end_line - 1), max(0, span.end_column - 1)))
-
-
-def _diagnostic(found: Diagnostic) -> lsp.Diagnostic:
+def _diagnostic(place: lsp.Range, found: Diagnostic) -> lsp.Diagnostic:
     parts = [found.message, found.clause and f"clause: {found.clause}", found.hint and f"hint: {found.hint}"]
     text = "\n".join(part for part in parts if part)
-    return lsp.Diagnostic(_range(found.span), text, lsp.DiagnosticSeverity.Error, found.code, source="lexwatt")
+    return lsp.Diagnostic(place, text, lsp.DiagnosticSeverity.Error, found.code, source="lexwatt")
 
 
 @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
@@ -88,21 +98,23 @@ def did_close(ls: Server, params: lsp.DidCloseTextDocumentParams) -> None:
 @server.feature(lsp.TEXT_DOCUMENT_HOVER)
 def hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     """What the symbol under the pointer means."""
-    at, uri = params.position, params.text_document.uri
+    uri = params.text_document.uri
+    at = ls.at(uri, params.position)
     found = editing.symbol(ls.text(uri), at.line, at.character)
     if found is None:
         return None
     text = editing.meaning(ls.desk.read(ls.path(uri)), found[0])
     if not text:
         return None
-    place = lsp.Range(lsp.Position(at.line, found[1]), lsp.Position(at.line, found[2]))
+    place = ls.place(uri, at.line, found[1], at.line, found[2])
     return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, text), place)
 
 
 @server.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=[" "]))
 def completion(ls: Server, params: lsp.CompletionParams) -> list[lsp.CompletionItem]:
     """Words and names that may stand here."""
-    at, uri = params.position, params.text_document.uri
+    uri = params.text_document.uri
+    at = ls.at(uri, params.position)
     reading = ls.desk.read(ls.path(uri))
     kinds = {"word": lsp.CompletionItemKind.Keyword, "curve": lsp.CompletionItemKind.Function}
     return [
@@ -114,22 +126,24 @@ def completion(ls: Server, params: lsp.CompletionParams) -> list[lsp.CompletionI
 @server.feature(lsp.TEXT_DOCUMENT_DEFINITION)
 def definition(ls: Server, params: lsp.DefinitionParams) -> lsp.Location | None:
     """Where the symbol is declared: a name, a rule, the instrument that is cited."""
-    at, uri = params.position, params.text_document.uri
+    uri = params.text_document.uri
+    at = ls.at(uri, params.position)
     found = editing.symbol(ls.text(uri), at.line, at.character)
     node = editing.declaration(ls.desk.read(ls.path(uri)).program, found[0]) if found else None
-    return lsp.Location(_uri(node.span.file), _range(node.span)) if node is not None else None
+    return lsp.Location(_uri(node.span.file), ls.span(_uri(node.span.file), node.span)) if node is not None else None
 
 
 @server.feature(lsp.TEXT_DOCUMENT_REFERENCES)
 def references(ls: Server, params: lsp.ReferenceParams) -> list[lsp.Location]:
     """Every use of the name."""
-    at, uri = params.position, params.text_document.uri
+    uri = params.text_document.uri
+    at = ls.at(uri, params.position)
     found = editing.symbol(ls.text(uri), at.line, at.character)
     if found is None:
         return []
     sources = ls.desk.read(ls.path(uri)).sources
     return [
-        lsp.Location(_uri(file), lsp.Range(lsp.Position(line, start), lsp.Position(line, start + len(found[0]))))
+        lsp.Location(_uri(file), ls.place(_uri(file), line, start, line, start + len(found[0])))
         for file, line, start in editing.uses(sources, found[0])
     ]
 
@@ -137,7 +151,8 @@ def references(ls: Server, params: lsp.ReferenceParams) -> list[lsp.Location]:
 @server.feature(lsp.TEXT_DOCUMENT_RENAME)
 def rename(ls: Server, params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
     """The edits that give a declared name another; none for a word of the language or a name that is taken."""
-    at, uri, new = params.position, params.text_document.uri, params.new_name
+    uri, new = params.text_document.uri, params.new_name
+    at = ls.at(uri, params.position)
     reading = ls.desk.read(ls.path(uri))
     found = editing.symbol(ls.text(uri), at.line, at.character)
     if found is None or editing.declaration(reading.program, found[0]) is None:
@@ -147,7 +162,7 @@ def rename(ls: Server, params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
         return None
     changes: dict[str, list[lsp.TextEdit]] = {}
     for file, line, start in editing.uses(reading.sources, found[0]):
-        place = lsp.Range(lsp.Position(line, start), lsp.Position(line, start + len(found[0])))
+        place = ls.place(_uri(file), line, start, line, start + len(found[0]))
         changes.setdefault(_uri(file), []).append(lsp.TextEdit(place, new))
     return lsp.WorkspaceEdit(changes)
 
@@ -167,12 +182,13 @@ def formatting(ls: Server, params: lsp.DocumentFormattingParams) -> list[lsp.Tex
 @server.feature(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
 def symbols(ls: Server, params: lsp.DocumentSymbolParams) -> list[lsp.DocumentSymbol]:
     """The statements of the document by name."""
-    statements, _ = parse_all(ls.text(params.text_document.uri), ls.path(params.text_document.uri))
+    uri = params.text_document.uri
+    statements, _ = parse_all(ls.text(uri), ls.path(uri))
     kinds = {t.Rule: lsp.SymbolKind.Method, t.Curve: lsp.SymbolKind.Function, t.Table: lsp.SymbolKind.Function}
     return [
-        lsp.DocumentSymbol(name, kinds.get(type(s), lsp.SymbolKind.Variable), _range(s.span), _range(s.span))
+        lsp.DocumentSymbol(name, kinds.get(type(s), lsp.SymbolKind.Variable), place, place)
         for s in statements
-        if (name := getattr(s, "name", ""))
+        if (name := getattr(s, "name", "")) and (place := ls.span(uri, s.span))
     ]
 
 
@@ -184,7 +200,7 @@ def links(ls: Server, params: lsp.DocumentLinkParams) -> list[lsp.DocumentLink]:
         start = line.find('"http')
         if start >= 0 and "link" in line[:start]:
             end = line.find('"', start + 1)
-            place = lsp.Range(lsp.Position(number, start + 1), lsp.Position(number, end))
+            place = ls.place(params.text_document.uri, number, start + 1, number, end)
             found.append(lsp.DocumentLink(place, line[start + 1 : end]))
     return found
 
@@ -195,7 +211,7 @@ def lenses(ls: Server, params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
     uri = params.text_document.uri
     statements, _ = parse_all(ls.text(uri), ls.path(uri))
     return [
-        lsp.CodeLens(_range(s.span), lsp.Command("run examples", RUN, arguments=[uri, s.name]))
+        lsp.CodeLens(ls.span(uri, s.span), lsp.Command("run examples", RUN, arguments=[uri, s.name]))
         for s in statements
         if isinstance(s, t.Rule)
     ]

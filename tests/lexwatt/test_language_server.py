@@ -109,6 +109,11 @@ def test_findings_come_and_go_as_the_author_types(tmp_path: Path) -> None:
         assert [(d.range.start.line, d.code) for d in found] == [(7, "range"), (15, "unknown")]
         assert "did you mean `ceiling`?" in found[1].message
         assert await author.types(TEXT) == []
+        typed = TEXT.replace('rule small "Small"', 'rule small "💡💡" 5')
+        (found_here,) = await author.types(typed)
+        assert (found_here.range.start.line, found_here.range.start.character) == (11, 18), (
+            "columns as editors count them"
+        )
         broken = await author.types(TEXT.replace("must be", "must"))
         assert [d.code for d in broken] == ["syntax"]
         for garbage in ("", "\x00\x01", "rule " * 5000, "((((((" * 200, 'pack 💡 "\n', TEXT[:400], TEXT * 3):

@@ -11,7 +11,7 @@ from rules_dsl.format import format_text, write
 from rules_dsl.parse import parse
 from tests.rules_dsl.trees import Maker
 
-FILES = sorted(HOME.rglob("*.rules"))
+FILES = [*sorted(HOME.rglob("*.rules")), *sorted((HOME.parent / "docs" / "manual" / "examples").glob("*.rules"))]
 
 
 def test_ten_thousand_trees_come_back_from_their_text() -> None:
@@ -43,14 +43,14 @@ def test_the_layout_is_stable_on_made_up_files() -> None:
         )
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(HOME)))
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(HOME.parent)))
 def test_every_file_stands_in_its_layout(file) -> None:  # type: ignore[no-untyped-def]
     text = file.read_text(encoding="utf-8")
     assert format_text(text) == text
     assert parse(format_text(text), "x") == parse(text, "x")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(HOME)))
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(HOME.parent)))
 def test_the_layout_does_not_depend_on_how_it_was_typed(file) -> None:  # type: ignore[no-untyped-def]
     text = file.read_text(encoding="utf-8")
     typed = re.sub(r"(?m)^( +)(?=\S)", lambda m: m[1] * 2, text)
