@@ -11,6 +11,7 @@ from compiler import core as c
 from compiler.to_exact import Subject, Unusable, Value
 from rules_dsl.check import UNCERTAINTY
 from rules_dsl.instants import InstantError, instant
+from rules_dsl.kinds import kind_of, words
 from rules_dsl.units import UnitError, quantity, show
 
 
@@ -52,6 +53,8 @@ def read_one(declared: c.Declared, raw: Any) -> Value:
         return Unusable(str(error))
     if found.dimension != declared.unit.dimension:
         return Unusable(f"in `{found.unit.text}` where {declared.unit.text} is needed")
+    if kind_of(found.unit) != kind_of(declared.unit):
+        return Unusable(f"{words(kind_of(found.unit))} where {words(kind_of(declared.unit))} is needed")
     return in_range(declared, found.base)
 
 

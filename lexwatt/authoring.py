@@ -30,6 +30,7 @@ err = Console(stderr=True, highlight=False)
 
 On = Annotated[str, typer.Option("--on", help="The day whose rules count, as 2026-11-23; today when absent.")]
 For = Annotated[str, typer.Option("--for", help="For whom, as country=AT,site=one: picks among choices of value.")]
+Known = Annotated[str, typer.Option("--known", help="As it was known here on this day; as known now when absent.")]
 Paths = Annotated[list[str], typer.Argument(help="Packs by name, or rule files or folders.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print findings as JSON.")]
 
@@ -49,6 +50,17 @@ def day(text: str) -> date:
     except ValueError:
         hint = "a day such as 2026-11-23, nor a moment such as 2026-11-23T10:00Z"
         err.print(f"--on: `{text}` is not {hint}", markup=False)
+        raise typer.Exit(2) from None
+
+
+def known_on(text: str) -> date | None:
+    """The day an option names, None when empty; ends the command for anything else."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        err.print(f"--known: `{text}` is not a day such as 2026-11-23", markup=False)
         raise typer.Exit(2) from None
 
 
@@ -84,7 +96,7 @@ def read_packs(names: Sequence[str | Path]) -> Program:
         raise typer.Exit(1) from None
 
 
-def check(path: Paths, on: On = "", where: For = "", as_json: AsJson = False) -> None:
+def check(path: Paths, on: On = "", where: For = "", known: Known = "", as_json: AsJson = False) -> None:
     """Checks rule files: grammar, names, kinds, units, ranges, dates, sources, tables, clashes."""
     sources: dict[str, str] = {}
     try:
@@ -92,7 +104,7 @@ def check(path: Paths, on: On = "", where: For = "", as_json: AsJson = False) ->
         program, findings = load_all(sources)
         if findings:
             raise RulesError(findings)
-        core = to_core(program, day(on), places=places(where))
+        core = to_core(program, day(on), places=places(where), known=known_on(known))
         findings = list(clashes(program, core))
         if findings:
             raise RulesError(findings)

@@ -25,7 +25,7 @@ from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
 from lexwatt import authoring
 from lexwatt import demo as demonstration
-from lexwatt.authoring import For, On, day, err, out, places, read_packs, report
+from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
 from lexwatt.site import Folder, decide, load_rules, load_site, open_guard
@@ -71,6 +71,7 @@ def explain(
     packs: Annotated[str, typer.Option("--packs", help="Packs by name or path, with commas, if not the rule's.")] = "",
     on: On = "",
     where: For = "",
+    known: Known = "",
 ) -> None:
     """Says in plain English what a rule demands, with the numbers in force and the source."""
     names = [p.strip() for p in packs.split(",") if p.strip()] or [rule.partition("/")[0]]
@@ -82,8 +83,8 @@ def explain(
             markup=False,
         )
         raise typer.Exit(2)
-    core = to_core(program, day(on), places=places(where))
-    now = [e for e in entries if program.in_force(e.pack, e.rule.source, day(on))]
+    core = to_core(program, day(on), places=places(where), known=known_on(known))
+    now = [e for e in entries if program.in_force(e.pack, e.rule.source, day(on), known_on(known))]
     out.print(explain_rule(program, core, (now or entries)[-1]), markup=False, soft_wrap=True)
 
 
@@ -93,6 +94,7 @@ def evaluate_cases(
     packs: Annotated[str, typer.Option("--packs", help="Packs by name or path, with commas.")] = "entsoe,operator",
     on: On = "",
     solve_for: Annotated[str, typer.Option("--solve-for", help="Also give the admissible set of this quantity.")] = "",
+    where: For = "",
 ) -> None:
     """Judges a table of cases: one JSON line in, one JSON line out."""
     program = read_packs([p.strip() for p in packs.split(",") if p.strip()])
@@ -100,7 +102,7 @@ def evaluate_cases(
         err.print(f"--cases: no file `{cases}`", markup=False)
         raise typer.Exit(2)
     lines = sys.stdin if str(cases) == "-" else cases.read_text(encoding="utf-8").splitlines()
-    for answer in evaluate(program, day(on), lines, solve_for):
+    for answer in evaluate(program, day(on), lines, solve_for, places(where)):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
 
 

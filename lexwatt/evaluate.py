@@ -18,22 +18,24 @@ from compiler.intervals import Interval, admissible
 from compiler.lower import CannotLower, disjunction, lower
 from compiler.to_exact import Finding, Subject, Unusable, Verdict, judge
 from rules_dsl.diagnostics import RulesError
-from rules_dsl.kinds import plural
-from rules_dsl.program import Program
+from rules_dsl.kinds import kind_of, plural, words
+from rules_dsl.program import Places, Program
 from rules_dsl.units import UnitError, decimal, quantity
 
 ORDER = (Verdict.VIOLATES, Verdict.CANNOT_TELL, Verdict.COMPLIES)
 """The overall verdict is the first of these that a blocking rule has; with no applicable rule, `not_applicable`."""
 
 
-def evaluate(program: Program, on: date, lines: Iterable[str], solve_for: str = "") -> Iterator[dict[str, Any]]:
+def evaluate(
+    program: Program, on: date, lines: Iterable[str], solve_for: str = "", places: Places | None = None
+) -> Iterator[dict[str, Any]]:
     """One answer for each non-empty line of cases; a line that cannot be read is answered with `error`."""
     for line in lines:
         if line.strip():
-            yield _answer(program, on, line, solve_for)
+            yield _answer(program, on, line, solve_for, places)
 
 
-def _answer(program: Program, on: date, line: str, solve_for: str) -> dict[str, Any]:
+def _answer(program: Program, on: date, line: str, solve_for: str, places: Places | None) -> dict[str, Any]:
     try:
         case = json.loads(line, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -44,13 +46,13 @@ def _answer(program: Program, on: date, line: str, solve_for: str) -> dict[str, 
     inputs = case.get("inputs")
     subject = case.get("subject", "unit")
     subjects = {r.rule.subject for r in program.rules}
-    if not isinstance(inputs, dict) or subject not in subjects:
+    if not isinstance(inputs, dict) or not isinstance(subject, str) or subject not in subjects:
         what = (
             "`inputs` must be an object" if not isinstance(inputs, dict) else f"no rule speaks of subject `{subject}`"
         )
         return {**out, "verdict": "cannot_tell", "error": what, "rules": []}
     try:
-        core = to_core(program, on, _choices(program, inputs))
+        core = to_core(program, on, _choices(program, inputs), places)
     except (RulesError, UnitError) as error:
         finding = error.diagnostics[0].message if isinstance(error, RulesError) else str(error)
         return {**out, "verdict": "cannot_tell", "error": finding, "rules": []}
@@ -90,6 +92,8 @@ def _choices(program: Program, inputs: Mapping[str, Any]) -> dict[str, Fraction]
         value = quantity(raw)
         if value.dimension != parameter.unit.dimension:
             raise UnitError(f"parameter `{name}` is in `{value.unit.text}` where {parameter.unit.text} is needed")
+        if kind_of(value.unit) != kind_of(parameter.unit):
+            raise UnitError(f"parameter `{name}` is {words(kind_of(value.unit))}: write it in {parameter.unit.text}")
         chosen[name] = value.base
     return chosen
 

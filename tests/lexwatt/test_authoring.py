@@ -8,6 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from lexwatt.cli import app
+from lexwatt.manual import MANUAL
 
 RUNNER = CliRunner()
 
@@ -103,3 +104,21 @@ def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     assert run("check", str(file)).exit_code == 0
     file.write_text("x" * 1_000_001, encoding="utf-8")
     assert run("check", str(file)).exit_code == 1
+
+
+def test_what_was_known_on_a_day_can_be_asked_for() -> None:
+    page = str(MANUAL / "examples" / "instrument.rules")
+    asked = ["explain", "manual/limit", "--packs", page, "--on", "2026-06-01"]
+    assert "at most 20 kW" in run(*asked).output
+    assert "at most 21 kW" in run(*asked, "--known", "2023-01-15").output
+    assert run(*asked, "--known", "then").exit_code == 2
+    checked = run("check", page, "--on", "2026-06-01", "--known", "2022-01-01")
+    assert "0 in force" in checked.output
+
+
+def test_a_place_picks_its_own_choice() -> None:
+    page = str(MANUAL / "examples" / "parameter.rules")
+    asked = ["explain", "manual/falls", "--packs", page]
+    assert "threshold: 50.2 Hz" in run(*asked).output
+    assert "threshold: 50.5 Hz" in run(*asked, "--for", "country=IE").output
+    assert "droop: 4 %" in run(*asked, "--for", "country=IE,site=north").output

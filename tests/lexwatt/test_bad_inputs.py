@@ -260,3 +260,15 @@ def test_eval_takes_rows_and_moments() -> None:
     assert answers[4]["verdict"] != "complies"
     gate = next(r for r in answers[5]["rules"] if r["rule"] == "ofgem/dc_gate")
     assert "not a moment" in gate["fields"]["block_start"] or "moment in time" in gate["fields"]["block_start"]
+
+
+def test_a_bare_number_is_no_share_in_data_either() -> None:
+    declared = core().declared()["state_of_charge"]
+    assert read_one(declared, "50 %") == read_one(declared, "0.5 pu") == Fraction(1, 2)
+    assert read_one(declared, "0.5") == Unusable("a bare number where a share in % or pu is needed")
+    case = {"subject": "unit", "inputs": {"lfsm_o_droop": "0.05", "active_power": "1 kW"}}
+    (answer,) = evaluate(load(PACKS), DAY, [json.dumps(case)], "")
+    assert answer["verdict"] == "cannot_tell"
+    assert "write it in %" in answer["error"]
+    (answer,) = evaluate(load(PACKS), DAY, [json.dumps({"subject": ["unit"], "inputs": {}})], "")
+    assert answer["verdict"] == "cannot_tell"
