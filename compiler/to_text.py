@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from compiler import core as c
 from rules_dsl import tree as t
+from rules_dsl.kinds import parts_of
 from rules_dsl.program import PackRule, Program
 from rules_dsl.units import decimal, show
 
@@ -52,6 +53,8 @@ def explain(program: Program, core: c.Core, entry: PackRule) -> str:
             lines.append(f"  {_words(name)}: {value} (the law allows {show(p.low, unit)} to {show(p.high, unit)})")
         for state in found.rows.carried if found.rows else ():
             lines.append(f"  {_words(state.name)}: {running(program.running[state.name])}")
+        states = tuple(program.running[state.name] for state in (found.rows.carried if found.rows else ()))
+        lines += _definitions(program, (rule.scope, rule.when, rule.demand, *rule.exceptions, *states))
     instrument = program.instruments[rule.source.instrument]
     edition = instrument.edition_on(rule.source.period.start)
     until = f" until {rule.source.period.until}" if rule.source.period.until else ""
@@ -63,6 +66,25 @@ def explain(program: Program, core: c.Core, entry: PackRule) -> str:
     if rule.note:
         lines.append(f"Note: {rule.note}")
     return "\n".join(lines)
+
+
+def _definitions(program: Program, nodes: tuple[t.Node | None, ...]) -> list[str]:
+    """A line for each definition that the nodes speak of, and those that these speak of."""
+    found: dict[str, t.Node] = {}
+    waiting = [node for node in nodes if node is not None]
+    while waiting:
+        for part in parts_of(waiting.pop()):
+            named = [part.name] if isinstance(part, t.Name | t.AsOf) else []
+            named += [part.names] if isinstance(part, t.OneOf | t.Demand) and isinstance(part.names, str) else []
+            for name in named:
+                if name in program.definitions and name not in found:
+                    found[name] = program.definitions[name]
+                    waiting.append(found[name])
+    lines = []
+    for name in sorted(found):
+        value = program.definitions[name].value
+        lines.append(f"  {_words(name)}: {', '.join(value) if isinstance(value, tuple) else expression(value)}")
+    return lines
 
 
 def running(state: t.Running) -> str:
@@ -84,6 +106,9 @@ def _demand(demand: t.Demand) -> str:
             return f"{left} {_MUST[demand.kind]} {_names(demand.names)}"
         case "flag" | "never":
             return f"{left} {_MUST[demand.kind]} {demand.names[0]}"
+        case "below" | "above" if isinstance(demand.right[0], t.ClockOn | t.InstantLiteral):
+            word = "before" if demand.kind == "below" else "after"
+            return f"{left} must be {word} {expression(demand.right[0])}"
         case kind:
             return f"{left} {_MUST[kind]} {' and '.join(expression(part) for part in demand.right)}"
 
@@ -194,7 +219,8 @@ def _condition(condition: t.Condition) -> str:
                 f"({_condition(part)})" if isinstance(part, t.Junction) else _condition(part) for part in parts
             )
         case t.Not(part):
-            return f"it is not so that {_condition(part)}"
+            inner = f"({_condition(part)})" if isinstance(part, t.Junction) else _condition(part)
+            return f"it is not so that {inner}"
         case t.Compare(op, left, right):
             return f"{expression(left)} {_COMPARE[op]} {expression(right)}"
         case t.OneOf(subject, names):
@@ -202,6 +228,7 @@ def _condition(condition: t.Condition) -> str:
         case t.Holds(subject):
             return f"{expression(subject)} is yes"
         case t.Throughout(part, span_of_time):
-            return f"{_condition(part)} has held for the last {expression(span_of_time)}"
+            inner = f"({_condition(part)})" if isinstance(part, t.Junction) else _condition(part)
+            return f"{inner} has held for the last {expression(span_of_time)}"
         case _:
             raise TypeError(f"unknown condition {condition!r}")
