@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from rules_dsl import tree as t
@@ -19,6 +19,8 @@ from rules_dsl.units import Dimension, Quantity, Unit, show
 
 __all__ = ["UNCERTAINTY", "PackRule", "Program", "check", "check_all", "clause", "dimension_of"]
 
+MAX_NODES, MAX_LEVELS = 20_000, 150
+"""What a statement may come to with its definitions written out."""
 WARNS_ONLY = ("reported", "recalled")
 """Evidence on which nothing may be blocked."""
 
@@ -84,6 +86,8 @@ class _Checker(Typing):
             self._curve(curve)
         for table in p.tables.values():
             self._table(table)
+        if not self._fit():
+            return
         for definition in p.definitions.values():
             if not isinstance(definition.value, tuple):
                 self.open = [definition.name]
@@ -391,6 +395,31 @@ class _Checker(Typing):
         elif rule.source.evidence != "reported":
             self.say("adopted", f"`{adoption.rule}` blocks without being adopted", adoption)
 
+    def _fit(self) -> bool:
+        """Whether definitions can be written out: none in a circle, and no statement too large or too deep with them.
+
+        INVARIANT: the passes that write definitions out, which recurse, run only where this holds.
+        """
+        p = self.program
+        uses = {name: _names(d) & p.definitions.keys() for name, d in p.definitions.items()}
+        size: dict[str, tuple[int, int]] = {}
+        while ready := [name for name in uses if name not in size and uses[name] <= size.keys()]:
+            for name in ready:
+                size[name] = _written_out(p.definitions[name], size)
+        fits = True
+        for name in (name for name in uses if name not in size):
+            if name in _reachable(name, uses):
+                fits = False
+                self.say("circle", f"`{name}` is defined by itself", p.definitions[name])
+        statements: dict[str, t.Node] = {**p.definitions, **p.running, **{e.rule.name: e.rule for e in p.rules}}
+        for name, statement in statements.items() if fits else ():
+            inside = all(_small(size[other]) for other in _names(statement) & size.keys())
+            if not _small(_written_out(statement, size)):
+                fits = False
+                if inside:
+                    self.say("too-deep", f"`{name}` is too large with its definitions written out", statement)
+        return fits
+
     # rules
 
     def _rule(self, entry: PackRule) -> None:
@@ -568,6 +597,46 @@ class _Checker(Typing):
         for name in (theorem.cause, theorem.effect):
             if name and name not in self.program.quantities:
                 self.unknown("quantity", name, theorem, [*self.program.quantities])
+
+
+def _names(node: t.Node) -> set[str]:
+    """Every name that a node may take from a definition."""
+    return {part.name for part in parts_of(node) if isinstance(part, t.Name | t.AsOf)}
+
+
+def _written_out(node: t.Node, known: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """(nodes, levels) of a statement, definitions written out whose own sizes are known."""
+    nodes = deepest = 0
+    waiting: list[tuple[object, int]] = [(node, 0)]
+    while waiting:
+        part, level = waiting.pop()
+        if isinstance(part, tuple):
+            waiting += [(item, level) for item in part if isinstance(item, t.Node | tuple)]
+            continue
+        assert isinstance(part, t.Node)
+        name = part.name if isinstance(part, t.Name | t.AsOf) else ""
+        inner = known.get(name, (0, 0))
+        nodes, deepest = nodes + 1 + inner[0], max(deepest, level + inner[1])
+        for field in part.__dataclass_fields__:
+            value = getattr(part, field)
+            if field not in ("span", "examples") and isinstance(value, t.Node | tuple):
+                waiting.append((value, level + 1))
+    return nodes, deepest
+
+
+def _small(size: tuple[int, int]) -> bool:
+    return size[0] <= MAX_NODES and size[1] <= MAX_LEVELS
+
+
+def _reachable(name: str, uses: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(uses[name])
+    while waiting:
+        other = waiting.pop()
+        if other not in seen:
+            seen.add(other)
+            waiting += uses[other]
+    return seen
 
 
 def clause(program: Program, source: t.Source) -> str:

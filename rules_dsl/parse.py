@@ -24,9 +24,9 @@ from rules_dsl.instants import InstantError, instant, zone
 from rules_dsl.units import Quantity, UnitError, quantity, unit
 
 MAX_CHARACTERS = 1_000_000
-MAX_DEPTH = 100
+MAX_DEPTH = 60
 """Nesting beyond this is refused before the recursive passes meet it."""
-MAX_TERMS = 400
+MAX_TERMS = 120
 """A sum or a chain of `not` longer than this is refused: it makes a tree as deep as it is long."""
 
 STATEMENTS = (

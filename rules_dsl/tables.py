@@ -13,7 +13,7 @@ from fractions import Fraction
 from rules_dsl import tree as t
 from rules_dsl.units import Quantity, Unit, show
 
-MAX_BOXES = 200_000
+MAX_BOXES = 20_000
 """A table whose columns cut the space finer than this is refused, not ground through."""
 
 Axis = Sequence[Fraction | str]
