@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly manual vscode clean
+.PHONY: demo test lint bench nightly checkers manual vscode clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
 
-test: lint
+test: lint checkers
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(STAMP)
@@ -22,6 +22,28 @@ lint: $(STAMP)
 	$(BIN)/python -m lexwatt fmt --check $(PACKS)
 	$(BIN)/python -m lexwatt test $(PACKS) --coverage
 
+# The certificate checker proved in Coq, as a command and as JavaScript. Without Coq, and where it cannot be installed,
+# they are not built, and the tests that compare them are skipped with that reason (in CI they fail).
+COQ := proofs/coq
+CHECKERS := build/checkers
+DEBIAN := coq ocaml-findlib js-of-ocaml nodejs
+
+checkers:
+	@command -v coqc js_of_ocaml ocamlfind node >/dev/null 2>&1 || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -q; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(DEBIAN); }; } >/dev/null 2>&1 || true
+	@if command -v coqc js_of_ocaml ocamlfind node >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory $(CHECKERS)/lexwatt_check.js; \
+	else echo "not built: the checkers need the packages $(DEBIAN)"; test "$(CI)" != true; fi
+
+$(CHECKERS)/lexwatt_check.js: $(wildcard $(COQ)/*.v $(COQ)/*.ml)
+	mkdir -p $(CHECKERS) && cp $^ $(CHECKERS)
+	cd $(CHECKERS) && for file in Certificate Claim Extract; do coqc -q -Q . Lexwatt $$file.v || exit 1; done > axioms.txt
+	cd $(CHECKERS) && ocamlfind ocamlopt -O3 -w -a -o lexwatt-check checker.mli checker.ml input.ml main.ml 2>/dev/null
+	cd $(CHECKERS) && ocamlfind ocamlc -w -a -package js_of_ocaml -linkpkg -o browser.byte \
+	  checker.mli checker.ml input.ml browser.ml
+	cd $(CHECKERS) && js_of_ocaml --opt 3 browser.byte -o lexwatt_check.js
+
 manual: $(STAMP)
 	$(BIN)/python -m lexwatt.manual
 	$(BIN)/python -m lexwatt.textmate
@@ -30,7 +52,7 @@ vscode: $(STAMP)
 	$(BIN)/python -m lexwatt.textmate
 	cd editors/vscode && npm ci --no-audit --no-fund && npx vsce package --out ../../lexwatt-rules.vsix
 
-nightly: $(STAMP)
+nightly: $(STAMP) checkers
 	$(BIN)/python -m pytest
 
 bench: $(STAMP)

@@ -22,7 +22,8 @@ from compiler.to_kernel import Kernel
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
 from lexwatt.site import decide
-from proofs.checker.certificate import from_bytes, refutes
+from proofs.checker.certificate import refutes
+from proofs.checker.claim import from_bytes
 from proofs.checker.receipt import verify_receipt
 from proofs.keys import load_or_create
 from proofs.ledger import Ledger

@@ -16,8 +16,9 @@ from typing import Any
 
 import z3
 
-from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes, to_bytes
+from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes
 from proofs.checker.decision import decision_problem, parse_document
+from proofs.encode import to_bytes
 
 QUERY_MS = 5000
 MAX_SPLITS = 20_000

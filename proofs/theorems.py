@@ -18,7 +18,8 @@ from compiler.facts import Fact, FactSet, RuleFact, negate
 from compiler.intervals import Interval, admissible
 from compiler.lower import conjunction, disjunction
 from compiler.to_z3 import find
-from proofs.checker.certificate import Problem, refutes, to_bytes
+from proofs.checker.certificate import Problem, refutes
+from proofs.encode import to_bytes
 from proofs.maker import Satisfiable, Undecided, refute
 
 MAX_POLICIES = 12

@@ -21,7 +21,7 @@ conjunctions opened, then each branch's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,10 @@ Fact = tuple[Any, ...]
 Tree = tuple[Any, ...]
 Bound = int | None
 
+MAX_POSITIONS = 100_000
 MAX_BITS = 4096
 MAX_NODES = 100_000
 MAX_DEPTH = 200
-MAX_BYTES = 4_000_000
 
 
 class Bad(Exception):
@@ -95,7 +95,7 @@ def check_fact(fact: object, n: int, depth: int = 0) -> None:
 def check_problem(problem: Problem) -> None:
     """Raises `Bad` unless the problem is well formed and its box says no more of a product than the factors' do."""
     n = problem.n
-    if type(n) is not int or not 0 <= n <= 100_000 or len(problem.box) != n:
+    if type(n) is not int or not 0 <= n <= MAX_POSITIONS or len(problem.box) != n:
         raise Bad("the box must bound each variable")
     for low, high in problem.box:
         for end in (low, high):
@@ -108,6 +108,8 @@ def check_problem(problem: Problem) -> None:
         if not _variable(x, n) <= _variable(y, n) or _variable(w, n) in seen or w in (x, y):
             raise Bad("a product names three variables, itself once")
         seen.add(w)
+    if len({(x, y) for _, x, y in problem.products}) != len(seen):
+        raise Bad("two products have the same factors")
     for w, x, y in problem.products:
         if x in seen or y in seen:
             raise Bad("a product of a product is not supported")
@@ -182,7 +184,7 @@ def _step(
             empty = any(low is not None and high is not None and low > high for low, high in context.box)
             return [] if empty else None
         case ("S", k, trees):
-            if type(k) is not int or not 0 <= k < len(context.choices):
+            if type(k) is not int or not 0 <= k < min(len(context.choices), MAX_POSITIONS):
                 raise Bad("no such disjunction")
             members = context.choices[k]
             if type(trees) is not tuple or len(trees) != len(members):
@@ -224,9 +226,11 @@ def leaf(multipliers: object, linear: Sequence[Fact], box: Sequence[tuple[Bound,
     total: dict[int, int] = {}
     right, strict = 0, False
     for pair in multipliers:
-        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or not 0 <= pair[0] < len(linear):
-            raise Bad("no such linear fact")
+        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int:
+            raise Bad("a leaf holds pairs")
         k, m = pair
+        if not 0 <= k < min(len(linear), MAX_POSITIONS):
+            raise Bad("no such linear fact")
         if whole(m) <= 0:
             raise Bad("a multiplier must be positive")
         _, terms, b, s = linear[k]
@@ -246,7 +250,7 @@ def leaf(multipliers: object, linear: Sequence[Fact], box: Sequence[tuple[Bound,
 
 def operand(k: object, context: _Context) -> Fact:
     """A factor of a product node: a linear fact, or a bound of the box as a linear fact."""
-    if type(k) is not int or k >= len(context.linear) or k < -2 * len(context.box):
+    if type(k) is not int or not -2 * len(context.box) <= k < min(len(context.linear), MAX_POSITIONS):
         raise Bad("no such factor")
     if k >= 0:
         return context.linear[k]
@@ -286,122 +290,3 @@ def negate(fact: Fact) -> Fact:
     if fact[0] == "L":
         return ("L", tuple((i, -a) for i, a in fact[1]), -fact[2], not fact[3])
     return ("O" if fact[0] == "A" else "A", tuple(negate(part) for part in fact[1]))
-
-
-# ── binary form: one byte for the kind of node, then variable-length integers (7 bits a byte, low first, no padding) ──
-
-_KINDS = "FSICPX"
-
-
-def to_bytes(tree: Tree) -> bytes:
-    """The compact binary form of a certificate, nodes in depth-first order."""
-    out = bytearray()
-    stack: list[Tree] = [tree]
-    while stack:
-        node = stack.pop()
-        kind = node[0]
-        out.append(_KINDS.index(kind))
-        if kind in "FC":
-            pairs = node[1]
-            _put(out, len(pairs))
-            for i, a in pairs:
-                _put(out, i)
-                _put(out, _zigzag(a))
-        if kind == "F":
-            continue
-        if kind == "S":
-            _put(out, node[1])
-            _put(out, len(node[2]))
-            stack += reversed(node[2])
-        elif kind == "C":
-            _put(out, _zigzag(node[2]))
-            stack += (node[4], node[3])
-        elif kind == "I":
-            _put(out, node[1])
-            _put(out, _zigzag(node[2]))
-            stack += (node[4], node[3])
-        elif kind == "P":
-            _put(out, _zigzag(node[1]))
-            _put(out, _zigzag(node[2]))
-            stack.append(node[3])
-    return bytes(out)
-
-
-def from_bytes(data: bytes) -> Tree:
-    """The certificate of a binary form; raises `Bad` for truncated, padded, trailing or oversized input."""
-    if len(data) > MAX_BYTES:
-        raise Bad("the certificate is too large")
-    reader = _Reader(data)
-    tree = reader.tree(0)
-    if reader.at != len(data):
-        raise Bad("bytes follow the certificate")
-    return tree
-
-
-class _Reader:
-    __slots__ = ("at", "data", "nodes")
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at, self.nodes = data, 0, 0
-
-    def number(self) -> int:
-        value = shift = 0
-        while True:
-            if self.at >= len(self.data) or shift > MAX_BITS:
-                raise Bad("a number ends too soon or is too long")
-            byte = self.data[self.at]
-            self.at += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                if byte == 0 and shift:
-                    raise Bad("a number is padded")
-                return value
-            shift += 7
-
-    def signed(self) -> int:
-        value = self.number()
-        return -(value >> 1) - 1 if value & 1 else value >> 1
-
-    def count(self) -> int:
-        value = self.number()
-        if value > len(self.data) - self.at:
-            raise Bad("a count is larger than what follows")
-        return value
-
-    def pairs(self) -> Iterator[tuple[int, int]]:
-        for _ in range(self.count()):
-            yield self.number(), self.signed()
-
-    def tree(self, depth: int) -> Tree:
-        self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES or self.at >= len(self.data):
-            raise Bad("the certificate ends too soon, is too deep or too large")
-        kind = self.data[self.at]
-        self.at += 1
-        match _KINDS[kind] if kind < len(_KINDS) else "":
-            case "F":
-                return ("F", tuple(self.pairs()))
-            case "S":
-                k = self.number()
-                return ("S", k, tuple(self.tree(depth + 1) for _ in range(self.count())))
-            case "I":
-                return ("I", self.number(), self.signed(), self.tree(depth + 1), self.tree(depth + 1))
-            case "C":
-                return ("C", tuple(self.pairs()), self.signed(), self.tree(depth + 1), self.tree(depth + 1))
-            case "P":
-                return ("P", self.signed(), self.signed(), self.tree(depth + 1))
-            case "X":
-                return ("X",)
-            case _:
-                raise Bad("unknown kind of certificate node")
-
-
-def _put(out: bytearray, value: int) -> None:
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-
-
-def _zigzag(value: int) -> int:
-    return value << 1 if value >= 0 else (-value << 1) - 1

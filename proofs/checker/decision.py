@@ -15,7 +15,8 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
-from proofs.checker.certificate import Bad, Fact, Problem, check_fact, from_bytes, negate, refutes, whole
+from proofs.checker.certificate import Bad, Fact, Problem, check_fact, negate, refutes, whole
+from proofs.checker.claim import from_bytes
 
 COMPLIES, NOT_APPLICABLE, VIOLATES, CANNOT_TELL = "complies", "not_applicable", "violates", "cannot_tell"
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofs.checker.certificate import Bad, Fact, Problem, Tree, from_bytes, refutes, to_bytes
+from proofs.checker.certificate import Bad, Fact, Problem, Tree, refutes
+from proofs.checker.claim import from_bytes
+from proofs.encode import to_bytes
 from proofs.maker import Satisfiable, refute
 
 

@@ -13,7 +13,8 @@ from compiler.instance import of_one
 from compiler.to_exact import Subject, Verdict, judge
 from lexwatt.show import answer_lines
 from lexwatt.site import decide
-from proofs.checker.certificate import from_bytes, refutes
+from proofs.checker.certificate import refutes
+from proofs.checker.claim import from_bytes
 from proofs.theorems import Proved, Refuted
 from tests.packs import broken, core
 
