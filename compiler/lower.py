@@ -75,6 +75,12 @@ class _Lower:
     def refuse(self, what: str) -> CannotLower:
         return CannotLower(f"rule `{self.now}`: {what} cannot be written as facts")
 
+    def ends_of(self, expr: c.Expr) -> Range:
+        try:
+            return bounds(expr, self.space)
+        except TypeError:
+            raise self.refuse("a value over rows or on local clocks") from None
+
     def rule(self, rule: c.CoreRule) -> RuleFact:
         self.now, self.branches = rule.id, 0
         if rule.whole is not None:
@@ -142,7 +148,7 @@ class _Lower:
         if isinstance(node, c.Case):
             return self._cases(factor, node, rest, strict)
         assert isinstance(node, c.Extreme | c.Piecewise)
-        low, high = bounds(factor, self.space)
+        low, high = self.ends_of(factor)
         if low < 0 < high:
             # The sign of the factor decides which way the bend points: both readings, each where it is right.
             negative, positive = (
@@ -195,7 +201,7 @@ class _Lower:
         sign = 1 if node.kind == "max" else -1
         ends = []
         for part in node.parts:
-            low, high = bounds(part, self.space)
+            low, high = self.ends_of(part)
             ends.append((low, high) if sign > 0 else (-high, -low))
         keep: list[c.Expr] = []
         for i, part in enumerate(node.parts):
@@ -219,7 +225,7 @@ class _Lower:
 
     def _lines(self, node: c.Piecewise) -> list[tuple[Fraction | None, Fraction | None, Fraction, Fraction]]:
         """(from, to, slope, offset) of each straight piece that the argument's range meets."""
-        low, high = bounds(node.argument, self.space)
+        low, high = self.ends_of(node.argument)
         points = node.points
         zero = Fraction(0)
         pieces: list[tuple[Fraction | None, Fraction | None, Fraction, Fraction]] = [
@@ -395,3 +401,17 @@ def _negative(expr: c.Expr) -> c.Expr:
 
 def _line(slope: Fraction, offset: Fraction, argument: c.Expr) -> c.Expr:
     return c.Add((c.Mul(c.Const(slope), argument), c.Const(offset)))
+
+
+def lowerable(instance: Instance) -> tuple[Instance, tuple[str, ...]]:
+    """The rules that facts can express, and why each of the others cannot be, by name."""
+    kept: list[c.CoreRule] = []
+    left: list[str] = []
+    for rule in instance.rules:
+        alone = Instance(instance.subject, instance.core, instance.vocabulary, (rule,))
+        try:
+            lower(alone)
+            kept.append(rule)
+        except CannotLower as error:
+            left.append(str(error))
+    return Instance(instance.subject, instance.core, instance.vocabulary, tuple(kept)), tuple(left)

@@ -15,7 +15,6 @@ from adapters.sunspec.process import DeviceProcess
 from compiler.core import Core
 from compiler.from_syntax import to_core
 from compiler.inputs import read
-from compiler.lower import CannotLower
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
 from dispatch.prices import PriceError, load_prices
@@ -23,17 +22,16 @@ from dispatch.schedule import NoSchedule, plan
 from guardrails.fleet import FleetError
 from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
-from lexwatt import authoring
+from lexwatt import authoring, proving
 from lexwatt import demo as demonstration
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
-from lexwatt.site import Folder, decide, load_rules, load_site, open_guard
+from lexwatt.site import Folder, load_rules, load_site, open_guard
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
 from proofs.checker.receipt import open_receipt, read_record, verify_receipt
 from proofs.ledger import Ledger, LedgerBusy, LedgerDamaged
-from proofs.theorems import Proved
 from rules_dsl.diagnostics import RulesError
 
 app = typer.Typer(
@@ -55,6 +53,9 @@ app.command("test")(authoring.test)
 app.command("packs")(authoring.show_packs)
 app.command()(authoring.new)
 app.command()(authoring.plot)
+app.command()(proving.prove)
+app.command()(proving.diff)
+app.command()(proving.why)
 
 
 @app.command()
@@ -104,32 +105,6 @@ def evaluate_cases(
     lines = sys.stdin if str(cases) == "-" else cases.read_text(encoding="utf-8").splitlines()
     for answer in evaluate(program, day(on), lines, solve_for, places(where)):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
-
-
-@app.command("prove")
-def prove_theorems(
-    path: Annotated[list[str], typer.Argument(help="Packs by name, or rule files or folders.")],
-    on: On = "",
-    keep: Annotated[Path | None, typer.Option("--out", help="Store each theorem with its certificate here.")] = None,
-) -> None:
-    """Decides the theorems of rule files: a checked certificate, or a counterexample in physical units."""
-    core = to_core(read_packs(path), day(on))
-    try:
-        answers = decide(core)
-    except CannotLower as error:
-        err.print(str(error), markup=False)
-        raise typer.Exit(1) from None
-    for answer in answers:
-        for line in answer_lines(answer, core):
-            out.print(line, soft_wrap=True)
-        if keep is not None and isinstance(answer, Proved):
-            folder = Folder(keep)
-            folder.make()
-            out.print(f"        kept in {folder.keep_theorem(answer)}", markup=False, soft_wrap=True)
-    if not answers:
-        out.print("these rules state no theorem")
-    if any(not isinstance(answer, Proved) for answer in answers):
-        raise typer.Exit(1)
 
 
 @app.command()

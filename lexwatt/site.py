@@ -11,7 +11,7 @@ from pathlib import Path
 from compiler.core import Core
 from compiler.from_syntax import to_core
 from compiler.instance import of_one
-from compiler.lower import lower
+from compiler.lower import lower, lowerable
 from guardrails.fleet import Fleet, load_site
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
@@ -88,8 +88,9 @@ def load_rules(packs: Sequence[str | Path], on: date) -> Rules:
 
 
 def decide(core: Core) -> tuple[Answer, ...]:
-    """An answer for each theorem of the rules."""
-    facts = {subject: lower(of_one(core, subject, "command")) for subject in {t.subject for t in core.theorems}}
+    """An answer for each theorem of the rules, over those that facts can express."""
+    subjects = {t.subject for t in core.theorems}
+    facts = {subject: lower(lowerable(of_one(core, subject, "command"))[0]) for subject in subjects}
     return tuple(prove(theorem, facts[theorem.subject]) for theorem in core.theorems)
 
 

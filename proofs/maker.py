@@ -14,14 +14,15 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
-import z3
-
+from compiler import child
 from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes
 from proofs.checker.decision import decision_problem, parse_document
 from proofs.encode import to_bytes
 
 QUERY_MS = 5000
 MAX_SPLITS = 20_000
+SEARCH = "proofs.maker:search"
+"""The function that the child runs."""
 
 
 class Satisfiable(Exception):
@@ -39,16 +40,50 @@ class Undecided(Exception):
 def refute(problem: Problem, seconds: float = 60.0) -> Tree:
     """A certificate that nothing satisfies the problem, already checked.
 
-    Raises `Satisfiable` with an exact solution, or `Undecided` when a limit was met.
+    The search runs in a child process. Raises `Satisfiable` with an exact solution, or `Undecided` when a limit was met
+    or the search went wrong.
     """
-    search = _Search(problem, time.monotonic() + seconds)
-    root = _Node([], [], list(problem.box), frozenset(), 0)
-    for fact in problem.facts:
-        root.assume(fact)
-    tree = search.run(root)
-    if not refutes(problem, tree):
-        raise Undecided("the certificate that was found does not check")
-    return tree
+    try:
+        kind, found = child.call(SEARCH, problem, seconds, seconds=seconds + 2 * QUERY_MS / 1000)
+    except child.Lost as error:
+        raise Undecided(str(error)) from error
+    if kind == "point" and solves(problem, found):
+        raise Satisfiable(found)
+    try:
+        if kind == "tree" and refutes(problem, found):
+            return found  # type: ignore[no-any-return]
+    except Bad:
+        pass
+    raise Undecided(found if kind == "undecided" else "what the search found does not check")
+
+
+def solves(problem: Problem, values: object) -> bool:
+    """Whether exact values satisfy everything that the problem says."""
+    if not isinstance(values, dict) or set(values) != set(range(problem.n)):
+        return False
+    if not all(isinstance(v, Fraction) for v in values.values()):
+        return False
+    inside = all(
+        (low is None or low <= values[i]) and (high is None or values[i] <= high)
+        for i, (low, high) in enumerate(problem.box)
+    )
+    whole = all(values[i].denominator == 1 for i in problem.ints)
+    made = all(values[w] == values[x] * values[y] for w, x, y in problem.products)
+    return inside and whole and made and all(_satisfies(fact, values) for fact in problem.facts)
+
+
+def search(problem: Problem, seconds: float) -> tuple[str, Any]:
+    """What `refute` asks, in the child: ("tree", certificate), ("point", values) or ("undecided", why)."""
+    try:
+        found = _Search(problem, time.monotonic() + seconds)
+        root = _Node([], [], list(problem.box), frozenset(), 0)
+        for fact in problem.facts:
+            root.assume(fact)
+        return "tree", found.run(root)
+    except Satisfiable as answer:
+        return "point", answer.values
+    except Undecided as error:
+        return "undecided", str(error)
 
 
 def decision_certificate(document: bytes, predicate: Mapping[str, Any], seconds: float = 60.0) -> bytes:
@@ -123,13 +158,17 @@ class _Search:
 
     # leaves
 
-    def _solver(self) -> z3.Solver:
+    def _solver(self) -> Any:
+        import z3
+
         solver = z3.SolverFor("QF_LRA")
         solver.set("timeout", QUERY_MS)
         return solver
 
     def _point(self, node: _Node) -> dict[int, Fraction] | None:
         """A point of the linear rows and the box, whole where it costs nothing; None when there is none."""
+        import z3
+
         solver = self._solver()
         xs = [z3.Real(f"x{i}") for i in range(self.problem.n)]
         for i, (low, high) in enumerate(node.box):
@@ -150,12 +189,14 @@ class _Search:
 
     def _farkas(self, node: _Node) -> tuple[tuple[int, int], ...]:
         """Multipliers of the rows that the box beats: themselves the solution of a linear problem."""
+        import z3
+
         touched = {i for _, terms, _, _ in node.linear for i, _ in terms}
         for want_strict in (False, True):
             solver = self._solver()
             ms = [z3.Real(f"m{k}") for k in range(len(node.linear))]
             solver.add(*(m >= 0 for m in ms))
-            least: list[z3.ArithRef] = []
+            least: list[Any] = []
             for i in sorted(touched):
                 total = z3.Sum(
                     [a * ms[k] for k, (_, terms, _, _) in enumerate(node.linear) for j, a in terms if j == i]

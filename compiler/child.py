@@ -1,0 +1,130 @@
+"""Solvers in a child process, under a hard limit: one that hangs, crashes or is missing costs a bounded wait.
+
+What comes back is a proposal like any other: callers check it exactly before they believe it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import pickle
+import select
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, Any
+
+START_S = 20.0
+"""What starting Python and importing a solver may take, once."""
+
+
+class Lost(Exception):
+    """The child gave no answer: it met the limit, died, or its function failed; the message says which."""
+
+
+class _Child:
+    def __init__(self) -> None:
+        path = os.pathsep.join(filter(None, sys.path))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from compiler.child import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        self.fresh = True
+
+    def ask(self, request: bytes, seconds: float) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        until = time.monotonic() + seconds + (START_S if self.fresh else 0)
+        try:
+            _write(self.process.stdin, request)
+            header = self._read(8, until)
+            answer = pickle.loads(self._read(int.from_bytes(header, "big"), until))  # noqa: S301
+        except (OSError, EOFError, pickle.PickleError) as error:
+            raise Lost(f"the solver's process ended: {error}") from error
+        self.fresh = False
+        return answer
+
+    def _read(self, size: int, until: float) -> bytes:
+        assert self.process.stdout is not None
+        out = bytearray()
+        fd = self.process.stdout.fileno()
+        while len(out) < size:
+            if not select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
+                raise Lost("the solver met its time limit")
+            part = os.read(fd, size - len(out))
+            if not part:
+                raise Lost("the solver's process ended")
+            out += part
+        return bytes(out)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+
+
+_lock = threading.Lock()
+_child: _Child | None = None
+_owner = 0
+
+
+def call(function: str, *args: Any, seconds: float) -> Any:
+    """What `module:name` returns for the arguments, run in the child.
+
+    Raises `Lost` when there is no answer after `seconds`; the child is then ended, and the next call starts another.
+    """
+    global _child, _owner
+    request = pickle.dumps((function, args))
+    with _lock:
+        if _child is None or _owner != os.getpid() or _child.process.poll() is not None:
+            _child, _owner = _Child(), os.getpid()
+        try:
+            kind, value = _child.ask(request, seconds)
+        except BaseException:
+            _child.kill()
+            _child = None
+            raise
+    if kind != "returned":
+        raise Lost(str(value))
+    return value
+
+
+def stop() -> None:
+    """Ends the child, if there is one."""
+    global _child
+    with _lock:
+        if _child is not None and _owner == os.getpid():
+            _child.kill()
+        _child = None
+
+
+atexit.register(stop)
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    pipe.write(len(data).to_bytes(8, "big") + data)
+    pipe.flush()
+
+
+def serve() -> None:
+    """The child's side: answers requests until its input ends. What solvers print does not reach the answers."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = sys.stdin.buffer
+    while header := requests.read(8):
+        function, args = pickle.loads(requests.read(int.from_bytes(header, "big")))  # noqa: S301
+        try:
+            module, _, name = function.partition(":")
+            reply = ("returned", getattr(importlib.import_module(module), name)(*args))
+        except Exception as error:
+            reply = ("failed", f"{type(error).__name__}: {error}")
+        _write(answers, pickle.dumps(reply))
