@@ -18,12 +18,10 @@ from compiler.inputs import read
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
 from dispatch.prices import PriceError, load_prices
-from dispatch.schedule import NoSchedule, plan
 from guardrails.fleet import FleetError
 from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
 from lexwatt import authoring, proving
-from lexwatt import demo as demonstration
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
@@ -151,6 +149,8 @@ def demo(
     on: On = "",
 ) -> None:
     """Runs the main job: rules, theorems, plan, devices, guard, ledger, receipts."""
+    from dispatch.schedule import NoSchedule
+
     try:
         _demo(site, prices, date_, frequency, Folder(folder), journal, on)
     except RulesError as error:
@@ -162,6 +162,9 @@ def demo(
 
 
 def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, journal: Path | None, on: str) -> None:
+    from dispatch.schedule import plan
+    from lexwatt import demo as demonstration
+
     run.make()
     out.rule("1  the fleet", align="left")
     fleet = load_site(site)
@@ -250,6 +253,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
 
 def _show_offers(core: Core) -> None:
     """Judges a good and a bad offer of frequency containment reserve."""
+    from lexwatt import demo as demonstration
+
     declared = core.declared()
     for volume, indivisible in demonstration.OFFERS:
         subject = read(declared, {"fcr_offered": volume, "indivisible": indivisible})

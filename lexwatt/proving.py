@@ -7,28 +7,32 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from compiler import lower as lowering
 from compiler.core import Core, Declared
 from compiler.from_syntax import to_core
 from compiler.inputs import read
 from compiler.instance import of_one
 from compiler.lower import lowerable
 from compiler.to_exact import Unusable, judge
+from jurisdictions.loader import sources_of
 from lexwatt.authoring import For, Known, On, Paths, day, err, known_on, out, places, read_packs
 from lexwatt.show import answer_lines
-from lexwatt.site import Folder, decide
-from proofs import analyses
+from lexwatt.site import decide
+from proofs import analyses, maker, theorems
 from proofs.analyses import Analysis, Finding
 from proofs.checker.certificate import Bad, refutes
-from proofs.checker.claim import claim_from_bytes
+from proofs.checker.claim import claim_from_bytes, claim_from_json
 from proofs.compare import BLOCKED, Difference, differences
 from proofs.theorems import Proved
+from rules_dsl.program import Day
 from rules_dsl.units import show
 
 CONSISTENT_AT = ("command", "bid")
@@ -48,91 +52,86 @@ def prove(
     the interpreter replays.
     """
     when = day(on)
-    answers = decide(to_core(read_packs(path), when))
+    groups = [*((p,) for p in path), *itertools.combinations(path, 2)]
+    answers = [_remembered(path, when, "theorems", cache, _theorems)]
+    answers += [_remembered(group, when, "findings", cache, _findings) for group in groups]
     for answer in answers:
-        for line in answer_lines(answer, to_core(read_packs(path), when)):
-            out.print(line, soft_wrap=True)
-        if keep is not None and isinstance(answer, Proved):
-            folder = Folder(keep)
-            folder.make()
-            out.print(f"        kept in {folder.keep_theorem(answer)}", markup=False, soft_wrap=True)
-    bad = any(not isinstance(answer, Proved) for answer in answers)
-    alone = [(p,) for p in path]
-    for group in [*alone, *itertools.combinations(path, 2)]:
-        core = to_core(read_packs(list(group)), when)
-        found, left = _findings(core, len(group) == 1, cache)
-        counts = Counter((f.kind, f.good) for f in found)
-        words = {True: "yes", False: "NO", None: "undecided"}
-        told = ", ".join(f"{kind}: {count} {words[good]}" for (kind, good), count in sorted(counts.items(), key=str))
-        tail = f"; {len(left)} about rows or clocks, judged by the interpreter alone" if left else ""
-        out.print(f"{' + '.join(group)}: {told or 'nothing to decide'}{tail}", markup=False, soft_wrap=True)
-        for finding in found:
-            if every or not finding.good:
-                for line in _told(finding, core.declared()):
-                    out.print("    " + line, markup=False, soft_wrap=True)
-        if every:
-            for line in left:
-                out.print("    " + line, markup=False, soft_wrap=True)
+        for good, line in answer["lines"]:
+            if every or not good:
+                out.print(line, soft_wrap=True)
         if keep is not None:
-            _keep(found, keep)
-        bad |= any(f.kind == "some command" and not f.good for f in found)
-    if bad:
+            keep.mkdir(parents=True, exist_ok=True)
+            for name, data in answer["kept"].items():
+                (keep / name).write_bytes(base64.b64decode(data))
+    if any(answer["bad"] for answer in answers):
         raise typer.Exit(1)
 
 
-def _findings(core: Core, alone: bool, cache: Path) -> tuple[list[Finding], list[str]]:
-    source = Path(analyses.__file__).read_bytes()
-    key = hashlib.sha256(f"{core.digest} {alone} ".encode() + source).hexdigest()
-    stored = cache / f"{key}.json"
+Answer = dict[str, Any]
+"""`lines`: (whether all is well, text); `kept`: files by name, in base64; `bad`: whether something is wrong."""
+
+
+def _remembered(
+    group: Sequence[str], when: Day, what: str, cache: Path, find: Callable[[Sequence[str], Day], Answer]
+) -> Answer:
+    """The answer found before for the same rule texts, day and code, its certificates checked again; or found now."""
+    code = b"".join(Path(str(m.__file__)).read_bytes() for m in (analyses, theorems, maker, lowering))
+    texts = json.dumps([what, str(when), sorted(sources_of(list(group)).items())]).encode()
+    place = cache / (hashlib.sha256(texts + code).hexdigest() + ".json")
     try:
-        raw = json.loads(stored.read_text(encoding="utf-8"))
-        return [_stored(f) for f in raw["findings"]], list(raw["left"])
+        answer: Answer = json.loads(place.read_text(encoding="utf-8"))
+        for name, data in answer["kept"].items():
+            read_claim = claim_from_bytes if name.endswith(".claim") else claim_from_json
+            if not refutes(*read_claim(base64.b64decode(data))):
+                raise Bad("a stored certificate does not check")
+        return answer
     except (OSError, ValueError, KeyError, TypeError, Bad):
-        pass
-    found, left = [], []
+        answer = find(group, when)
+    cache.mkdir(parents=True, exist_ok=True)
+    part = place.with_suffix(".part")
+    part.write_text(json.dumps(answer), encoding="utf-8")
+    part.replace(place)
+    return answer
+
+
+def _theorems(group: Sequence[str], when: Day) -> Answer:
+    core = to_core(read_packs(list(group)), when)
+    answers = decide(core)
+    lines = [(False, line) for a in answers for line in answer_lines(a, core)]
+    kept = {
+        a.theorem.id.replace("/", "-") + ".json": base64.b64encode(a.to_document()).decode()
+        for a in answers
+        if isinstance(a, Proved)
+    }
+    return {"lines": lines, "kept": kept, "bad": len(kept) < len(answers)}
+
+
+def _findings(group: Sequence[str], when: Day) -> Answer:
+    core = to_core(read_packs(list(group)), when)
+    found: list[Finding] = []
+    left: list[str] = []
     for subject, checked in sorted({(r.subject, point) for r in core.rules for point in r.checked}):
         instance, without = lowerable(of_one(core, subject, checked))
         left += without
         if instance.rules:
             analysis = Analysis(instance)
-            if alone:
-                found += list(analysis.each_rule())
-            if checked in CONSISTENT_AT and (some := analysis.some_command()) is not None:
-                found.append(some)
-    cache.mkdir(parents=True, exist_ok=True)
-    part = stored.with_suffix(".part")
-    part.write_text(json.dumps({"findings": [_plain(f) for f in found], "left": left}), encoding="utf-8")
-    part.replace(stored)
-    return found, left
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "rules": finding.rules,
-        "good": finding.good,
-        "text": finding.text,
-        "state": None if finding.state is None else {n: str(v) for n, v in finding.state.items()},
-        "claim": None if finding.claim is None else base64.b64encode(finding.claim).decode(),
-    }
-
-
-def _stored(raw: Mapping[str, Any]) -> Finding:
-    """A finding of the cache; a certificate that does not check any more is `Bad`."""
-    claim = None if raw["claim"] is None else base64.b64decode(raw["claim"])
-    if claim is not None and not refutes(*claim_from_bytes(claim)):
-        raise Bad("a stored certificate does not check")
-    state = None if raw["state"] is None else {n: Fraction(v) for n, v in raw["state"].items()}
-    return Finding(raw["kind"], tuple(raw["rules"]), raw["good"], raw["text"], state, claim)
-
-
-def _keep(found: Sequence[Finding], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for finding in found:
-        if finding.claim is not None:
-            name = "-".join([finding.kind, *finding.rules[:2]]).replace("/", "-").replace(" ", "-")
-            digest = hashlib.sha256(finding.claim).hexdigest()[:12]
-            (folder / f"{name}-{digest}.claim").write_bytes(finding.claim)
+            if len(group) == 1:
+                found += analysis.each_rule()
+            if checked in CONSISTENT_AT:
+                found += analysis.some_command()
+    counts = Counter((f.kind, f.good) for f in found)
+    words = {True: "yes", False: "NO", None: "undecided"}
+    told = ", ".join(f"{kind}: {count} {words[good]}" for (kind, good), count in sorted(counts.items(), key=str))
+    tail = f"; {len(left)} about rows or clocks, judged by the interpreter alone" if left else ""
+    lines = [(False, escape(f"{' + '.join(group)}: {told or 'nothing to decide'}{tail}"))]
+    lines += [(bool(f.good), "    " + escape(line)) for f in found for line in _told(f, core.declared())]
+    lines += [(True, "    " + escape(line)) for line in left]
+    kept = {}
+    for f in found:
+        if f.claim is not None:
+            name = "-".join([f.kind, *f.rules[:2], hashlib.sha256(f.claim).hexdigest()[:12]])
+            kept[name.replace("/", "-").replace(" ", "-") + ".claim"] = base64.b64encode(f.claim).decode()
+    return {"lines": lines, "kept": kept, "bad": any(f.kind == "some command" and not f.good for f in found)}
 
 
 def _told(finding: Finding, declared: Mapping[str, Declared]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,9 +12,11 @@ from rich.table import Table
 
 from compiler.core import Core
 from guardrails.fleet import Fleet
-from lexwatt.demo import Event, Tally
 from proofs.theorems import Answer, Proved, Refuted
 from rules_dsl.units import decimal, show
+
+if TYPE_CHECKING:
+    from lexwatt.demo import Event, Tally
 
 COLOURS = {"admitted": "green", "repaired": "yellow", "refused": "red"}
 

@@ -117,16 +117,25 @@ class Analysis:
 
     # all rules
 
-    def some_command(self) -> Finding | None:
-        """Whether every state allows something; None where nobody chooses anything.
+    def some_command(self) -> Iterator[Finding]:
+        """Whether every state allows something, for each group of controls that rules bind together.
 
-        Policies, constant or along the boundary of a rule, are found one by one from states in which those before
-        fail; such a state may instead turn out to allow nothing. Cheap questions only: none has a quantifier.
+        Rules that speak of no control are left out: no command mends what they refuse. Policies, constant or along the
+        boundary of a rule, are found one by one from states in which those before fail; such a state may instead turn
+        out to allow nothing. Cheap questions only: none has a quantifier.
         """
-        controls = [i for i, v in enumerate(self.facts.variables) if v.role in CONTROLS]
-        blocking = [r for r in self.facts.rules if r.blocks]
-        if not controls or not blocking:
-            return None
+        groups: list[tuple[set[int], list[RuleFact]]] = []
+        for rule in self.facts.rules:
+            mine = {i for i in self.facts.plain(rule_fact(rule)) if self.facts.variables[i].role in CONTROLS}
+            if rule.blocks and mine:
+                together = [g for g in groups if g[0] & mine]
+                rest = [g for g in groups if not g[0] & mine]
+                joined = set(mine).union(*(g[0] for g in together))
+                groups = [*rest, (joined, [r for g in together for r in g[1]] + [rule])]
+        for controls, rules in groups:
+            yield self._some(sorted(controls), rules)
+
+    def _some(self, controls: Sequence[int], blocking: Sequence[RuleFact]) -> Finding:
         names = ", ".join(self.facts.variables[i].name for i in controls)
         about = tuple(r.rule for r in blocking)
         rules = conjunction([rule_fact(r) for r in blocking])
@@ -252,10 +261,12 @@ class Analysis:
 
     def _at(self, rules: Sequence[RuleFact], state: Mapping[int, Fraction], controls: Sequence[int]) -> Problem:
         """What the rules ask of the controls in one state."""
-        to = {i: j for j, i in enumerate(controls)}
+        free = [p for p in self.facts.products if p[1] in controls and p[2] in controls]
+        to = {i: j for j, i in enumerate([*controls, *(w for w, _, _ in free)])}
         facts = [_moved(substitute(self.facts, rule_fact(r), state), to) for r in rules]
-        box = tuple(self.box[i] for i in controls)
-        return Problem(len(controls), box, frozenset(), (), tuple(facts))
+        box = tuple(self.box[i] for i in to)
+        products = tuple((to[w], to[x], to[y]) for w, x, y in free)
+        return Problem(len(box), box, frozenset(), products, tuple(facts))
 
     # the ways of deciding
 

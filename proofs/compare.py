@@ -19,7 +19,8 @@ BLOCKED = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One rule in two rule sets: `same`, `stricter`, `looser`, `incomparable`, `undecided`, `new`, `gone`, `same text`
+    """One rule in two rule sets: `same`, `stricter`, `looser`, `incomparable`, `different`
+    (one way is known, the other not), `undecided`, `new`, `gone`, `same text`
     or `changed` (for rules that facts cannot express).
 
     `refused` is a state that only the new allows not, `allowed` one that only the old allows not, in base units by
@@ -73,22 +74,30 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
     was, now = (rule_fact(r) for r in analysis.facts.rules)
     states: list[Mapping[str, Fraction] | None] = []
     claims: list[bytes] = []
+    notes: list[str] = []
     for inside, outside, allows, refuses in (
         (was, now, pair[0], pair[1]),
         (now, was, pair[1], pair[0]),
     ):
         answer = analysis.decide([inside, negate(outside)])
         if isinstance(answer, str):
-            return found("undecided", answer)
+            notes.append(answer)
+            states.append(None)
+            continue
         if isinstance(answer, bytes):
             claims.append(answer)
             states.append(None)
             continue
         state = analysis.complete(analysis.physical(answer))
         if judge(refuses, Subject(state)).verdict not in BLOCKED or judge(allows, Subject(state)).verdict in BLOCKED:
-            return found("undecided", "the interpreter does not confirm the state found")
+            notes.append("the interpreter does not confirm the state found")
+            states.append(None)
+            continue
         states.append(state)
     refused, allowed = states
+    if notes:
+        how = "different" if refused is not None or allowed is not None else "undecided"
+        return found(how, "; ".join(notes), refused, allowed, tuple(claims))
     how = "same"
     if refused is not None:
         how = "stricter" if allowed is None else "incomparable"

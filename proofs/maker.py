@@ -258,32 +258,52 @@ class _Search:
             for i, j in reversed(wrapped):
                 tree = ("P", i, j, tree)
             return tree
-        v, c = self._middle(node, x, y)
+        v, scale, c = self._where(node, point, wrong)
         below, above = node.copy(), node.copy()
         below.cuts = above.cuts = node.cuts + 1
-        below.linear.append(("L", ((v, 1),), c, False))
-        above.linear.append(("L", ((v, -1),), -c, True))
-        return ("C", ((v, 1),), c, self.run(below), self.run(above))
+        below.linear.append(("L", ((v, scale),), c, False))
+        above.linear.append(("L", ((v, -scale),), -c, True))
+        return ("C", ((v, scale),), c, self.run(below), self.run(above))
 
-    def _middle(self, node: _Node, x: int, y: int) -> tuple[int, int]:
-        """Where to split: at zero where a factor may have either sign, otherwise the middle of the wider factor."""
-        best = (Fraction(-1), x, 0)
+    def _where(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Variable, scale and value at which to split: at zero where a factor may have either sign, then where a row
+        that multiplies the other factor changes sign, otherwise in the middle of the wider factor."""
+        w, x, y = wrong
+        ends = {v: self._ends(node, v) for v in (x, y)}
         for v in (x, y):
-            low, high = node.box[v]
-            for _, terms, b, _ in node.linear:
-                if len(terms) == 1 and terms[0][0] == v:
-                    end = Fraction(b, terms[0][1])
-                    if terms[0][1] > 0:
-                        high = end if high is None else min(high, end)
-                    else:
-                        low = end if low is None else max(low, end)
-            if low is None or high is None:
-                raise Undecided("a factor of a product has no bounds")
-            if low < 0 < high:
-                return v, 0
-            whole = node.box[v][1] - node.box[v][0] if None not in node.box[v] else high - low
-            best = max(best, (Fraction(high - low) / max(1, whole), v, int((low + high) // 2)))
-        return best[1], best[2]
+            if ends[v][0] < 0 < ends[v][1]:
+                return v, 1, 0
+        found: list[tuple[Fraction, int, Fraction]] = []
+        for row in _all_rows(node):
+            terms = dict(row[1])
+            for v, other in ((x, y), (y, x)):
+                if terms.get(w) and x != y:
+                    at = Fraction(-terms.get(other, 0), terms[w])
+                    if ends[v][0] < at < ends[v][1]:
+                        found.append((abs(at - point[v]), v, at))
+        if found:
+            _, v, at = min(found)
+            return v, at.denominator, at.numerator
+        wide = max((x, y), key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
+        return wide, 1, int(sum(ends[wide]) // 2)
+
+    def _width(self, node: _Node, v: int) -> Fraction:
+        low, high = node.box[v]
+        return Fraction(1) if low is None or high is None else Fraction(high - low)
+
+    def _ends(self, node: _Node, v: int) -> tuple[Fraction, Fraction]:
+        """The range of a variable by the box and the rows that speak of it alone."""
+        low, high = node.box[v]
+        for _, terms, b, _ in node.linear:
+            if len(terms) == 1 and terms[0][0] == v:
+                end = Fraction(b, terms[0][1])
+                if terms[0][1] > 0:
+                    high = end if high is None else min(high, end)
+                else:
+                    low = end if low is None else max(low, end)
+        if low is None or high is None:
+            raise Undecided("a factor of a product has no bounds")
+        return Fraction(low), Fraction(high)
 
     def _pairs(self, node: _Node, x: int, y: int) -> Iterator[tuple[int, int]]:
         bounds_x, bounds_y = (-1 - 2 * x, -2 - 2 * x), (-1 - 2 * y, -2 - 2 * y)
@@ -305,6 +325,16 @@ class _Search:
 
     def _first(self) -> int:
         return min((w for w, _, _ in self.problem.products), default=self.problem.n)
+
+
+def _all_rows(node: _Node) -> Iterator[Fact]:
+    stack = [*node.linear, *(m for k, members in enumerate(node.choices) if k not in node.done for m in members)]
+    while stack:
+        fact = stack.pop()
+        if fact[0] == "L":
+            yield fact
+        else:
+            stack += fact[1]
 
 
 def _rational(value: Any) -> Fraction:

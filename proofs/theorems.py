@@ -6,20 +6,20 @@ and is given in physical units; the caller replays it in the reference interpret
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from compiler.bind import substitute
 from compiler.core import CoreTheorem, canonical
-from compiler.document import document, document_digest, fact_json
+from compiler.document import document, document_digest
 from compiler.facts import Fact, FactSet, RuleFact, negate
 from compiler.intervals import Interval, admissible
 from compiler.lower import conjunction, disjunction
 from compiler.to_z3 import find
 from proofs.checker.certificate import Problem, refutes
-from proofs.encode import to_bytes
+from proofs.checker.claim import from_bytes
+from proofs.encode import claim_json, to_bytes
 from proofs.maker import Satisfiable, Undecided, refute
 
 MAX_POLICIES = 12
@@ -39,19 +39,12 @@ class Proved:
         """The claim, the problem and its certificate as canonical JSON, for anybody to check again."""
         return canonical(
             {
-                "type": "lexwatt/theorem/v1",
                 "id": self.theorem.id,
                 "title": self.theorem.title,
                 "how": self.how,
                 "ruleset": self.ruleset,
-                "problem": {
-                    "n": self.problem.n,
-                    "box": [[str(low), str(high)] for low, high in self.problem.box],
-                    "ints": sorted(self.problem.ints),
-                    "products": [list(p) for p in self.problem.products],
-                    "facts": [fact_json(f) for f in self.problem.facts],
-                },
-                "certificate": base64.b64encode(self.certificate).decode(),
+                **claim_json(self.problem, from_bytes(self.certificate)),
+                "type": "lexwatt/theorem/v1",
             }
         )
 
@@ -111,7 +104,8 @@ def _rule(rule: RuleFact) -> Fact:
 
 def _always_some(theorem: CoreTheorem, facts: FactSet, command: int) -> Answer:
     """Constant policies, found one by one, that together leave no state without an allowed command."""
-    rules = conjunction([_rule(r) for r in facts.rules if r.blocks])
+    # Rules that do not speak of the command can refuse it only for reasons that no other command mends.
+    rules = conjunction([_rule(r) for r in facts.rules if r.blocks and command in facts.plain(_rule(r))])
     box = facts.box()
     policies: list[int] = []
     failing: list[Fact] = []
