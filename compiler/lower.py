@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import gcd, lcm
+from math import ceil, gcd, lcm
 
 from compiler import core as c
-from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable
+from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions
 from compiler.from_syntax import bounds
 from compiler.instance import Instance
 
@@ -38,7 +38,7 @@ def lower(
     """The facts of an instance.
 
     `fixed` substitutes quantities by values, `ranges` narrows declared ranges, both in base units; the facts mean what
-    the rules mean for every assignment inside the ranges.
+    the rules mean for every assignment inside the ranges. Without `ranges` a rule needs each quantity it names.
     Raises `CannotLower` for a rule that demands a whole multiple, multiplies more than two quantities, or whose
     parameter nobody has chosen.
     """
@@ -51,7 +51,7 @@ def lower(
         space[name] = max(low, declared.low), min(high, declared.high)
     for name, value in fixed.items():
         space[name] = value, value
-    build = _Lower(instance, {name: i for i, name in enumerate(names)}, fixed, space)
+    build = _Lower(instance, {name: i for i, name in enumerate(names)}, fixed, space, whole_ranges=not ranges)
     rules = tuple(build.rule(rule) for rule in instance.rules)
     variables = []
     for name in names:
@@ -69,6 +69,7 @@ class _Lower:
     fixed: Mapping[str, Fraction]
     space: dict[str, Range]
     products: list[tuple[int, int, int]] = field(default_factory=list)
+    whole_ranges: bool = True
     now: str = ""
     branches: int = 0
 
@@ -99,7 +100,25 @@ class _Lower:
         demand = conjunction([*margins, self.condition(rule.demand)])
         self.space = outer
         body = disjunction([unless, demand])
+        if self.whole_ranges:
+            scope = self._needing(scope, (rule.scope,))
+            body = self._needing(body, rule.nodes())
         return RuleFact(rule.id, rule.title, rule.clause, rule.evidence, rule.blocks, scope, body)
+
+    def _needing(self, fact: Fact, nodes: Sequence[c.Expr | c.Cond]) -> Fact:
+        """The fact, needing each quantity that the rule speaks of: where the ranges decide a row, so that a quantity
+        drops out, the row that it stays inside its range stands for it. A missing value is never compliant."""
+        plain = len(self.position)
+        there = {i for i in mentions(fact) if i < plain}
+        there |= {i for w, x, y in self.products if w in mentions(fact) for i in (x, y)}
+        spoken = {self.position[n] for node in nodes for n in c.names(node) if n in self.position}
+        lost = sorted(spoken - there)
+        if not lost:
+            return fact
+        kept = tuple(("L", ((i, 1),), ceil(self._ends(i)[1]), False) for i in lost)
+        if fact[0] == "A" and fact != TRUE:
+            return ("A", (*fact[1], *kept))
+        return conjunction(kept) if fact == TRUE else ("A", (fact, *kept))
 
     def _narrow(self, when: c.Cond) -> None:
         """Where the condition holds, its one-variable rows bound their variable: the demand matters only there."""
