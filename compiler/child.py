@@ -16,7 +16,7 @@ import threading
 import time
 from typing import IO, Any
 
-START_S = 20.0
+START_S = 10.0
 """What starting Python and importing a solver may take, once."""
 
 

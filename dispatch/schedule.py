@@ -66,25 +66,13 @@ def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]
     Raises `NoSchedule` when nothing complies or the solver gives no answer in time, `ValueError` naming a field of a
     registration that the rules need and that cannot be used, and `CannotExpress` naming a rule that a plan cannot hold.
     """
-    if len(prices.values) != STEPS:
-        raise ValueError(f"{STEPS} prices are needed, {len(prices.values)} were given")
     began = time.perf_counter()
-    price = np.array([float(p) for p in prices.values])
-    models = {u.id: _UnitModel(u, fleet, start[u.id], price) for u in fleet.units.values()}
-    rows: list[Row] = []
-    try:
-        for unit in fleet.units.values():
-            rows += _unit_rows(core, unit, models[unit.id])
-        for pool in fleet.pools():
-            rows += _pool_rows(core, fleet.pool(pool), models)
-    except AllowsNothing as error:
-        raise NoSchedule(str(error)) from error
-    objective = cp.Maximize(sum(m.money for m in models.values()))
-    physics = [constraint for m in models.values() for constraint in m.constraints]
-    problem = cp.Problem(objective, [*physics, *(row.constraint for row in rows)])
+    model = build(core, fleet, prices, start)
+    models, rows, problem = model.units, model.rows, model.problem
     _solve(problem)
     found = all(m.power.value is not None for m in models.values())
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE, cp.USER_LIMIT) or not found:
+        physics = [constraint for m in models.values() for constraint in m.constraints]
         raise NoSchedule(f"{problem.status}: " + _clash(physics, rows))
     power = {i: tuple(round(float(p)) for p in m.power.value) for i, m in models.items()}
     charge = {i: tuple(float(x) for x in m.soc.value[1:]) for i, m in models.items()}
@@ -96,6 +84,38 @@ def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]
     return Schedule(power, charge, revenue, dict(counts), time.perf_counter() - began, str(problem.status))
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A plan's optimization problem before it is solved, with the rows that rules put into it."""
+
+    core: Core
+    fleet: Fleet
+    start: Mapping[str, Fraction]
+    problem: cp.Problem
+    units: Mapping[str, UnitModel]
+    rows: list[Row]
+
+
+def build(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]) -> Model:
+    """The problem of `plan`; raises as it does."""
+    if len(prices.values) != STEPS:
+        raise ValueError(f"{STEPS} prices are needed, {len(prices.values)} were given")
+    price = np.array([float(p) for p in prices.values])
+    models = {u.id: UnitModel(u, fleet, start[u.id], price) for u in fleet.units.values()}
+    rows: list[Row] = []
+    try:
+        for unit in fleet.units.values():
+            rows += _unit_rows(core, unit, models[unit.id])
+        for pool in fleet.pools():
+            rows += _pool_rows(core, fleet.pool(pool), models)
+    except AllowsNothing as error:
+        raise NoSchedule(str(error)) from error
+    objective = cp.Maximize(sum(m.money for m in models.values()))
+    physics = [constraint for m in models.values() for constraint in m.constraints]
+    problem = cp.Problem(objective, [*physics, *(row.constraint for row in rows)])
+    return Model(core, fleet, start, problem, models, rows)
+
+
 def _solve(problem: cp.Problem) -> None:
     try:
         problem.solve(solver=cp.HIGHS, mip_rel_gap=GAP, time_limit=LIMIT_S, output_flag=False)
@@ -103,7 +123,7 @@ def _solve(problem: cp.Problem) -> None:
         raise NoSchedule(f"the solver gave no answer: {error}") from error
 
 
-class _UnitModel:
+class UnitModel:
     """Physics and money of one battery: W, Wh, state of charge as a share."""
 
     def __init__(self, unit: Unit, fleet: Fleet, start: Fraction, price: NDArray[np.float64]) -> None:
@@ -111,7 +131,7 @@ class _UnitModel:
         side = float(fleet.efficiency) ** 0.5
         top = float(max(unit.max_discharge_power, unit.max_charge_power))
         # In shares of the unit's power, so that the solver meets numbers of like size.
-        out, into = cp.Variable(STEPS, nonneg=True), cp.Variable(STEPS, nonneg=True)
+        self.out, self.into = out, into = cp.Variable(STEPS, nonneg=True), cp.Variable(STEPS, nonneg=True)
         self.soc = cp.Variable(STEPS + 1)
         self.power = top * (out - into)
         hours = STEP_S / 3600
@@ -134,7 +154,7 @@ class _UnitModel:
         self.money = (price * (top * hours / 1e6)) @ (out - into) - wear * cp.sum(out)
 
 
-def _values(core: Core, unit: Unit) -> dict[str, Value]:
+def registered(core: Core, unit: Unit) -> dict[str, Value]:
     found = dict(read(core.declared(), unit.inputs()).values)
     for name, value in found.items():
         if isinstance(value, Unusable):
@@ -142,9 +162,9 @@ def _values(core: Core, unit: Unit) -> dict[str, Value]:
     return found
 
 
-def _fixed(core: Core, unit: Unit) -> dict[str, Fraction]:
+def fixed_values(core: Core, unit: Unit) -> dict[str, Fraction]:
     """What a plan takes as known: registration, the length of a step, and no doubt about a planned state of charge."""
-    fixed = {n: v for n, v in _values(core, unit).items() if isinstance(v, Fraction)}
+    fixed = {n: v for n, v in registered(core, unit).items() if isinstance(v, Fraction)}
     step = Fraction(STEP_S)
     return fixed | {
         "command_duration": step,
@@ -153,7 +173,7 @@ def _fixed(core: Core, unit: Unit) -> dict[str, Fraction]:
     }
 
 
-def _bindings(core: Core, prefix: str, model: _UnitModel) -> dict[str, Any]:
+def _bindings(core: Core, prefix: str, model: UnitModel) -> dict[str, Any]:
     declared = core.declared()
     power = model.power / float(declared["active_power"].resolution)
     # The plan starts from rest: what was in force before the first step is not known when the plan is made.
@@ -176,17 +196,17 @@ def _ranges(core: Core, unit: Unit, prefix: str) -> dict[str, tuple[Fraction, Fr
     }
 
 
-def _unit_rows(core: Core, unit: Unit, model: _UnitModel) -> list[Row]:
+def _unit_rows(core: Core, unit: Unit, model: UnitModel) -> list[Row]:
     instance = of_one(core, "unit", "schedule")
     ranges = _ranges(core, unit, "")
     low, high = ranges["state_of_charge"]
     model.constraints += [model.soc >= float(low), model.soc <= float(high)]
-    facts = lower(instance, _fixed(core, unit), ranges)
+    facts = lower(instance, fixed_values(core, unit), ranges)
     return constraints(facts, _bindings(core, "", model), MARGIN)
 
 
-def _pool_rows(core: Core, members: tuple[Unit, ...], models: Mapping[str, _UnitModel]) -> list[Row]:
-    whole = of_pool(core, "schedule", {u.id: _values(core, u) for u in members})
+def _pool_rows(core: Core, members: tuple[Unit, ...], models: Mapping[str, UnitModel]) -> list[Row]:
+    whole = of_pool(core, "schedule", {u.id: registered(core, u) for u in members})
     instance = Instance(whole.subject, whole.core, whole.vocabulary, tuple(r for r in whole.rules if "@" not in r.id))
     bindings: dict[str, Any] = {}
     ranges: dict[str, tuple[Fraction, Fraction]] = {}
