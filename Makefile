@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly checkers manual vscode clean
+.PHONY: demo test lint bench nightly checkers manual vscode worked-examples clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
@@ -43,6 +43,11 @@ $(CHECKERS)/lexwatt_check.js: $(wildcard $(COQ)/*.v $(COQ)/*.ml)
 	cd $(CHECKERS) && ocamlfind ocamlc -w -a -package js_of_ocaml -linkpkg -o browser.byte \
 	  checker.mli checker.ml input.ml browser.ml
 	cd $(CHECKERS) && js_of_ocaml --opt 3 browser.byte -o lexwatt_check.js
+
+# Worked examples of fact files in a folder, by default those beside the packs, held against the rules.
+FACTS ?= jurisdictions
+worked-examples: $(STAMP)
+	$(BIN)/python -m lexwatt worked-examples $(FACTS)
 
 manual: $(STAMP)
 	$(BIN)/python -m lexwatt.manual

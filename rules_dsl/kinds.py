@@ -64,13 +64,15 @@ def _base(name: str) -> str:
     return name.replace("_", " ")
 
 
+CURRENCIES = ("EUR", "GBP", "USD", "SGD", "NOK", "AED", "AUD", "HKD", "SAR", "OMR")
+
 _KNOWN: dict[Dimension, str] = {
     unit("Wh").dimension: "energy",
     unit("varh").dimension: "reactive energy",
     unit("W/s").dimension: "a rate of active power",
     unit("Hz/s").dimension: "a rate of frequency",
-    **{unit(f"{c}/Wh").dimension: f"a price of energy in {c}" for c in ("EUR", "GBP", "USD", "SGD", "NOK", "AED")},
-    **{unit(f"{c}/W").dimension: f"a price of power in {c}" for c in ("EUR", "GBP", "USD", "SGD", "NOK", "AED")},
+    **{unit(f"{c}/Wh").dimension: f"a price of energy in {c}" for c in CURRENCIES},
+    **{unit(f"{c}/W").dimension: f"a price of power in {c}" for c in CURRENCIES},
 }
 _HINTS = {
     frozenset({"energy", "active power"}): "a power times a time is an energy",
