@@ -1,7 +1,7 @@
 """Readers of worked examples: from the words of a fact file to questions that rules answer.
 
-A pack's `worked.py` holds its readers. A reader is told by the facts that decide an example and the inputs that it
-needs, never by the example's identity or its numbers, so that other examples of the same form are read alike. The
+A pack's `worked*.py` files hold its readers. A reader is told by the facts that decide an example and the inputs that
+it needs, never by the example's identity or its numbers, so that other examples of the same form are read alike. The
 questions are answered by the same way as `lexwatt eval`.
 """
 
@@ -82,8 +82,8 @@ def reader(*facts: str, needs: Iterable[str] = ()) -> Callable[[Read], Read]:
 @lru_cache(maxsize=1)
 def readers() -> Sequence[Reader]:
     """The readers of every pack; those that need the most stand first."""
-    for path in sorted(Path(__file__).parent.glob("*/worked.py")):
-        importlib.import_module(f"jurisdictions.{path.parent.name}.worked")
+    for path in sorted(Path(__file__).parent.glob("*/worked*.py")):
+        importlib.import_module(f"jurisdictions.{path.parent.name}.{path.stem}")
     return sorted(_readers, key=lambda r: -len(r.needs))
 
 
