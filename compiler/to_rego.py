@@ -3,7 +3,7 @@
 The policy compares whole numbers only: no `max`, `min` or `sort`, which some evaluators order as text. It takes the
 values in steps (`input.values`), and what is missing, null, no whole number or outside its range is *cannot tell*.
 `allow` is true only where every blocking rule has been seen to comply or not to apply; whatever goes wrong, it is not.
-`decision` gives `allow`, the `verdicts` and the digest of the `rules` in one answer, so that all three are of one policy.
+`decision` gives `allow`, the `verdicts` and the digest of the `rules` in one answer: all three are of one policy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def bundle(facts: FactSet, left_out: Sequence[str] = ()) -> dict[str, bytes]:
 
 
 def policy(facts: FactSet, left_out: Sequence[str] = ()) -> str:
-    """The text of the policy: `data.lexwatt.<subject>` with `allow`, `verdicts` and `decision`. Raises `CannotExport`."""
+    """The policy's text: `data.lexwatt.<subject>` with `allow`, `verdicts` and `decision`. Raises `CannotExport`."""
     _check_range(facts)
     return _Policy(facts).text(left_out)
 

@@ -65,7 +65,8 @@ def _write(folder: Path, subject: str, files: dict[str, bytes]) -> None:
 
 
 def _push(url: str, files: dict[str, bytes]) -> None:
-    from adapters.opa.client import NoAnswer, OpaClient
+    from adapters.opa.client import OpaClient
+    from adapters.opa.wire import NoAnswer
 
     try:
         client = OpaClient.from_settings(url, timeout=PUSH_S)

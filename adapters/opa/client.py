@@ -59,7 +59,7 @@ class OpaClient:
         key: str | None = None,
     ) -> None:
         """`timeout` is seconds for one exchange, from the name's look-up to the last byte. `ca` is a file of
-        certificates to trust instead of the system's; `cert` and `key` are our own. Plain http is for this machine only.
+        certificates to trust instead of the system's; `cert` and `key` are our own. Plain http is for this machine.
 
         Raises `ValueError` naming the argument."""
         self._host, self._port, secure = _address(url)
@@ -147,7 +147,7 @@ class OpaClient:
     def healthy(self) -> bool:
         """Whether the server says in time that it is well."""
         try:
-            return _alone(self._exchange(lambda wire: wire.check_health()))
+            return _alone(self._exchange(lambda wire: wire.check_health())) is True
         except NoAnswer:
             return False
 
@@ -186,8 +186,10 @@ class OpaClient:
         except aiohttp.ClientConnectorCertificateError:
             reason = "its certificate is not one to trust"
         except aiohttp.ClientConnectorError as error:
-            reason = f"cannot be reached ({os.strerror(error.os_error.errno) if error.os_error.errno else error.os_error})"
-        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionError):
+            reason = (
+                f"cannot be reached ({os.strerror(error.os_error.errno) if error.os_error.errno else error.os_error})"
+            )
+        except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, ConnectionError):
             reason = "the connection ended before the answer did"
         except aiohttp.ClientResponseError:
             reason = "an answer that is no HTTP"
@@ -243,7 +245,11 @@ def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
 def _kind(value: Any) -> str:
     """A JSON value's kind in words."""
     if isinstance(value, dict):
-        return "an object without `allow`" if "allow" not in value else f"an object whose `allow` is {_kind(value['allow'])}"
+        return (
+            "an object without `allow`"
+            if "allow" not in value
+            else f"an object whose `allow` is {_kind(value['allow'])}"
+        )
     kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
     return kinds.get(type(value), "null")
 
@@ -262,12 +268,14 @@ def _alone(work: Coroutine[Any, Any, T]) -> T:
     try:
         return loop.run_until_complete(work)
     finally:
-        if left := asyncio.all_tasks(loop):
-            loop.run_until_complete(_end(left))
+        loop.run_until_complete(_end(asyncio.all_tasks(loop)))
         loop.close()
 
 
 async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancels tasks, and gives connections that are closed their turns to end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    for _ in range(3):
+        await asyncio.sleep(0)

@@ -7,9 +7,10 @@ equal keys of a JSON object, and in its asynchronous form leaves a given CA file
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +50,32 @@ class Wire(AsyncOpaClient):  # type: ignore[misc]
         headers = {"Accept-Encoding": "identity", "User-Agent": "lexwatt"}
         super().__init__(host, port, ssl=tls is not None, headers=headers, token=token, retries=0)
         self._tls = tls
+        self._opened: list[socket.socket] = []
 
     async def _init_session(self) -> None:
         self._session = aiohttp.ClientSession(
             headers=self.headers,
-            connector=aiohttp.TCPConnector(ssl=self._tls or True, force_close=True, use_dns_cache=False),
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls or True, force_close=True, use_dns_cache=False, socket_factory=self._open
+            ),
             timeout=aiohttp.ClientTimeout(),
             cookie_jar=aiohttp.DummyCookieJar(),
             json_serialize=_dump,
             auto_decompress=False,
             trust_env=False,
         )
+
+    def _open(self, info: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = info
+        self._opened.append(socket.socket(family, kind, protocol))
+        return self._opened[-1]
+
+    async def close_connection(self) -> None:
+        """Ends the exchange, also with a peer that does not read what was sent, for which closing would wait."""
+        await super().close_connection()
+        for opened in self._opened:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
 
     @asynccontextmanager
     async def _request(self, method: str, url: str, **options: Any) -> AsyncIterator[Reply]:
@@ -77,7 +93,7 @@ class Wire(AsyncOpaClient):  # type: ignore[misc]
 
 
 def strict_json(body: bytes) -> Any:
-    """The value of a JSON text in which no object has a key twice and no number is NaN or infinite. Raises `NoAnswer`."""
+    """The value of a JSON text where no object has a key twice and no number is NaN or infinite. Raises `NoAnswer`."""
     try:
         return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError):
@@ -90,7 +106,10 @@ def plain(text: str) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NoAnswer(f"the input is no JSON: {error}") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

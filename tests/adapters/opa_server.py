@@ -1,7 +1,7 @@
 """A small server of OPA's REST API on this machine, which evaluates with regopy: a stand-in of ours, not OPA.
 
 It is a process of its own (regopy's native code does not share one with other libraries) and ends with its standard
-input or after its lifetime, whichever comes first. `python -m tests.adapters.opa_server LIFETIME TOKEN` prints its port.
+input or after its lifetime, whichever comes first. `python -m tests.adapters.opa_server LIFETIME TOKEN` says its port.
 """
 
 from __future__ import annotations
