@@ -21,7 +21,7 @@ from dispatch.prices import PriceError, load_prices
 from guardrails.fleet import FleetError
 from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
-from lexwatt import authoring, proving, tracing
+from lexwatt import authoring, exporting, proving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
@@ -56,6 +56,7 @@ app.command()(proving.diff)
 app.command()(proving.why)
 app.command()(tracing.coverage)
 app.command("worked-examples")(tracing.worked_examples)
+app.command()(exporting.rego)
 
 
 @app.command()
