@@ -28,7 +28,7 @@ def main() -> None:
     """Writes `docs/gallery.md` and the pictures beside it."""
     folder = DOCS / "gallery"
     folder.mkdir(exist_ok=True)
-    parts = ["# What the rules look like\n\nDrawn by `python -m lexwatt.gallery` from the packs, as of " + f"{AS_OF}.\n"]
+    parts = [f"# What the rules look like\n\nDrawn by `python -m lexwatt.gallery` from the packs, as of {AS_OF}.\n"]
     kept = set()
     for page in sorted((DOCS / "jurisdictions").glob("*.md")):
         pack = page.stem
