@@ -47,7 +47,7 @@ class Question:
 
 
 def questions(instance: Instance, facts: FactSet) -> list[Question]:
-    """One for each rule; the facts are those of the instance. Raises `TypeError` for a rule that facts cannot express."""
+    """One for each rule; the facts are those of the instance. Raises `TypeError` for a rule no facts can express."""
     out = []
     positions = facts.index()
     steps = [instance.vocabulary[v.name].resolution for v in facts.variables]
@@ -105,7 +105,7 @@ def agree(command: Path, files: Sequence[bytes]) -> list[bool]:
 
 
 def _run(command: Path, option: str, lines: str) -> list[str]:
-    done = subprocess.run([command, option], input=lines, capture_output=True, text=True, timeout=600, check=True)
+    done = subprocess.run([command, option], input=lines, capture_output=True, text=True, timeout=600, check=True)  # noqa: S603
     found = done.stdout.split()
     if len(found) != lines.count("\n"):
         raise RuntimeError(f"{command.name} answered {len(found)} of {lines.count(chr(10))} questions")

@@ -222,12 +222,9 @@ Definition and_then (d e : pair_of_facts) : pair_of_facts :=
   (join (fst d) (fst e), meet (snd d) (join (fst d) (snd e))).
 Definition or_else (d e : pair_of_facts) : pair_of_facts :=
   (meet (fst d) (join (snd d) (fst e)), join (snd d) (snd e)).
-(** Both, each of which must be known. *)
-Definition both (d e : pair_of_facts) : pair_of_facts :=
-  (join (fst d) (fst e), meet (join (snd d) (meet (fst e) (snd e))) (join (fst d) (snd e))).
 
 Ltac pairs :=
-  unfold decides, and_then, or_else, both; cbn [fst snd]; rewrite ?sat_meet, ?sat_join, ?sat_meet, ?sat_join;
+  unfold decides, and_then, or_else; cbn [fst snd]; rewrite ?sat_meet, ?sat_join, ?sat_meet, ?sat_join;
   intros [? ?] [? ?];
   repeat match goal with H : _ <-> _ |- _ => rewrite <- H; clear H end;
   repeat match goal with v : option bool |- _ => destruct v as [[|]|] end; cbn;
@@ -241,9 +238,27 @@ Lemma or_else_decides : forall x d e v w, decides x d v -> decides x e w ->
   decides x (or_else d e) (with_ v (fun t => if t then Some true else w)).
 Proof. intros x d e v w. pairs. Qed.
 
-Lemma both_decides : forall x d e v w, decides x d v -> decides x e w ->
-  decides x (both d e) (with_ v (fun t => with_ w (fun u => Some (t && u)))).
-Proof. intros x d e v w. pairs. Qed.
+(** All of them, each of which must be known. *)
+Definition known (vs : list (option bool)) : option bool :=
+  fold_right (fun v r => with_ v (fun t => with_ r (fun u => Some (t && u)))) (Some true) vs.
+Definition all_known (ds : list pair_of_facts) : pair_of_facts :=
+  (every (map fst ds), join (every (map (fun d => meet (fst d) (snd d)) ds)) (some (map snd ds))).
 
-Lemma known_decides : forall x (t : bool), decides x (if t then (yes, no) else (no, yes)) (Some t).
+Lemma all_known_decides : forall x ds vs, Forall2 (decides x) ds vs -> decides x (all_known ds) (known vs).
+Proof.
+  intros x ds vs H.
+  assert (G : (known vs = Some true <-> sat (fst (all_known ds)) x) /\
+    (known vs <> None <-> sat (every (map (fun d => meet (fst d) (snd d)) ds)) x) /\
+    (known vs <> None -> (known vs = Some false <-> sat (some (map snd ds)) x))).
+  { induction H as [|d v ds vs [T F] _ (H1 & H2 & H3)]; cbn [known fold_right all_known fst map every some].
+    - split; [|split]; [split; [intros _; exact Logic.I|reflexivity]|split; [intros _; exact Logic.I|discriminate]|].
+      intros _. split; [discriminate|intros []].
+    - fold (known vs) (every (map fst ds)) (every (map (fun e => meet (fst e) (snd e)) ds)) (some (map snd ds)).
+      cbn [all_known fst] in H1. rewrite !sat_join, !sat_meet, <- T, <- F, <- H1, <- H2.
+      destruct v as [[|]|]; destruct (known vs) as [[|]|]; cbn; intuition (congruence || discriminate). }
+  destruct G as (G1 & G2 & G3). split; [exact G1|]. cbn [all_known snd]. rewrite sat_join, <- G2.
+  split; [intros E; assert (N : known vs <> None) by congruence; tauto|intros [N S]; tauto].
+Qed.
+
+Lemma told_decides : forall x (t : bool), decides x (if t then (yes, no) else (no, yes)) (Some t).
 Proof. intros x [|]; split; cbn [fst snd]; split; (discriminate || reflexivity || (intros []) || (intros _; exact Logic.I)). Qed.

@@ -63,14 +63,19 @@ Definition each (es : list expr) : option (branches (list poly)) :=
 (** What a rule becomes: facts for where it applies, where it does not, where what it asks is met, and where not. *)
 Record lowered := Lowered { applies : fact; exempt : fact; complies : fact; violates : fact }.
 
+Definition lower_margin (above : bool) (bs : branches poly) : pair_of_facts :=
+  decide bs (fun p => (over b p above, below b p (negb above))).
+
+Definition lower_margins (above : bool) (es : list expr) : option (list pair_of_facts) :=
+  fold_right (fun e ds =>
+    with_ (lower_expr e) (fun bs => with_ ds (fun r => Some (lower_margin above bs :: r)))) (Some []) es.
+
 Definition lower_rule (r : rule) : option lowered :=
   with_ (lower_cond (scope r)) (fun s =>
   with_ (lower_cond (when_ r)) (fun w =>
   with_ (lower_cond (demand r)) (fun d =>
-  with_ (each (margins r)) (fun bs =>
-  let m := decide bs (fun ps =>
-    (every (map (fun p => over b p (above r)) ps), some (map (fun p => below b p (negb (above r))) ps))) in
-  let body := or_else (snd w, fst w) (both d m) in
+  with_ (lower_margins (above r) (margins r)) (fun ms =>
+  let body := or_else (snd w, fst w) (all_known (d :: ms)) in
   Some (Lowered (fst s) (snd s) (fst body) (snd body)))))).
 
 (** ** Exactness *)
@@ -172,65 +177,63 @@ Proof.
   assert (K2 : forall cs, Forall cond_exact cs -> cond_exact (All cs)).
   { intros cs H. unfold cond_exact. cbn [lower_cond holds].
     induction H as [|c cs Hc _ IH]; cbn [fold_right] in *; intros d E.
-    - inversion E; subst. exact (known_decides x true).
+    - inversion E; subst. exact (told_decides x true).
     - destruct (lower_cond c) as [u|] eqn:Lc; [|discriminate]. destruct (fold_right _ _ cs) as [v|] in *; [|discriminate].
       cbn [with_] in E. inversion E; subst d. apply and_then_decides; [exact (Hc u Lc)|exact (IH v eq_refl)]. }
   assert (K3 : forall cs, Forall cond_exact cs -> cond_exact (Any cs)).
   { intros cs H. unfold cond_exact. cbn [lower_cond holds].
     induction H as [|c cs Hc _ IH]; cbn [fold_right] in *; intros d E.
-    - inversion E; subst. exact (known_decides x false).
+    - inversion E; subst. exact (told_decides x false).
     - destruct (lower_cond c) as [u|] eqn:Lc; [|discriminate]. destruct (fold_right _ _ cs) as [v|] in *; [|discriminate].
       cbn [with_] in E. inversion E; subst d. apply or_else_decides; [exact (Hc u Lc)|exact (IH v eq_refl)]. }
   apply G; intros n; [apply (expr_induction expr_exact cond_exact)|apply (cond_induction expr_exact cond_exact)];
     assumption.
 Qed.
 
-Lemma margins_exact : forall es strict bs, each es = Some bs ->
-  decides x (decide bs (fun ps => (every (map (fun p => over b p strict) ps), some (map (fun p => below b p (negb strict)) ps))))
-    (option_map (fun vs => match vs with
-      | [] => true
-      | v :: rest => if strict then truth (Rlt_dec 0 (extreme false v rest)) else truth (Rle_dec 0 (extreme false v rest))
-      end) (values s es)).
+(** A margin is met where it is at least zero, or above. *)
+Definition enough (above : bool) (v : R) : bool := negb (at_most_zero (negb above) v).
+
+Lemma least_enough : forall (above : bool) v vs,
+  (if above then truth (Rlt_dec 0 (extreme false v vs)) else truth (Rle_dec 0 (extreme false v vs))) =
+  forallb (enough above) (v :: vs).
 Proof.
-  intros es strict bs E.
-  assert (M : means (map (at_ x)) x bs (values s es)).
-  { apply each_exact; [|exact E]. apply Forall_forall. intros e _. apply exact. }
-  apply (decide_decides x (map (at_ x)) bs _ _ _ M). intros ps. clear M E.
-  set (P := fun v => if strict then (0 < v)%R else (0 <= v)%R).
-  assert (D : forall v, {P v} + {~ P v}) by (intros v; unfold P; destruct strict; [apply Rlt_dec|apply Rle_dec]).
-  assert (N : forall v, (if strict then truth (Rlt_dec 0 v) else truth (Rle_dec 0 v)) = truth (D v)).
-  { intros v. unfold truth. destruct (D v) as [Y|Y]; unfold P in Y; destruct strict;
-      try (destruct (Rlt_dec 0 v); (reflexivity || contradiction)); destruct (Rle_dec 0 v); (reflexivity || contradiction). }
-  assert (O : forall p, sat (over b p strict) x <-> P (at_ x p)).
-  { intros p. rewrite (over_sound b x Hb). unfold P, at_most_zero, truth. destruct strict; cbn [negb];
-      [destruct (Rle_dec (at_ x p) 0)|destruct (Rlt_dec (at_ x p) 0)]; split; intros; first [discriminate|reflexivity|lra]. }
-  assert (B : forall p, sat (below b p (negb strict)) x <-> ~ P (at_ x p)).
-  { intros p. rewrite (below_sound b x Hb). unfold P, at_most_zero, truth. destruct strict; cbn [negb];
-      [destruct (Rle_dec (at_ x p) 0)|destruct (Rlt_dec (at_ x p) 0)]; split; intros; first [discriminate|reflexivity|lra]. }
-  assert (A : match map (at_ x) ps with
-      | [] => true
-      | v :: rest => if strict then truth (Rlt_dec 0 (extreme false v rest)) else truth (Rle_dec 0 (extreme false v rest))
-      end = true <-> Forall P (map (at_ x) ps)).
-  { destruct ps as [|p ps]; cbn [map]; [split; [constructor|reflexivity]|]. rewrite N.
-    assert (T : P (extreme false (at_ x p) (map (at_ x) ps)) <-> Forall P (at_ x p :: map (at_ x) ps)).
-    { revert p. induction ps as [|q ps IH]; intros p; cbn [map extreme].
-      - split; [intros H; repeat constructor; exact H|intros H; inversion H; assumption].
-      - rewrite Forall_cons_iff, <- IH. set (m := extreme _ _ _). unfold P, pick. destruct strict.
-        + split; [intros H; split; eapply Rlt_le_trans; [exact H|apply Rmin_l|exact H|apply Rmin_r]|].
-          intros [? ?]. apply Rmin_glb_lt; assumption.
-        + split; [intros H; split; eapply Rle_trans; [exact H|apply Rmin_l|exact H|apply Rmin_r]|].
-          intros [? ?]. apply Rmin_glb; assumption. }
-    rewrite <- T. unfold truth. destruct (D _); split; intros; first [reflexivity|discriminate|assumption|contradiction]. }
-  set (t := match map (at_ x) ps with [] => true | _ => _ end) in *. split; cbn [fst snd].
-  - rewrite sat_every, Forall_map. transitivity (Forall P (map (at_ x) ps)); [rewrite <- A; split; congruence|].
-    rewrite Forall_map. split; apply Forall_impl; intros p; apply O.
-  - rewrite sat_some, Exists_exists. transitivity (~ Forall P (map (at_ x) ps)).
-    { rewrite <- A. destruct t; split; congruence. }
-    rewrite Forall_map. split.
-    + intros H. apply neg_Forall_Exists_neg in H; [|intros p; apply D]. apply Exists_exists in H.
-      destruct H as (p & Hi & Hp). exists (below b p (negb strict)). split; [apply in_map_iff; exists p; auto|]. apply B. exact Hp.
-    + intros (f & Hi & Hf) H. apply in_map_iff in Hi. destruct Hi as (p & <- & Hi). apply B in Hf. apply Hf.
-      rewrite Forall_forall in H. exact (H p Hi).
+  intros a v vs. assert (E : forall w, (if a then truth (Rlt_dec 0 w) else truth (Rle_dec 0 w)) = enough a w).
+  { intros w. unfold enough, at_most_zero, truth. destruct a; cbn [negb];
+      [destruct (Rlt_dec 0 w), (Rle_dec w 0)|destruct (Rle_dec 0 w), (Rlt_dec w 0)]; try reflexivity; exfalso; lra. }
+  rewrite E. revert v. induction vs as [|w vs IH]; intros v; cbn [extreme forallb]; [rewrite andb_true_r; reflexivity|].
+  specialize (IH w). cbn [forallb] in IH. rewrite <- IH. set (m := extreme false w vs).
+  unfold enough, at_most_zero, truth, pick. destruct a; cbn [negb].
+  - unfold Rmin; destruct (Rle_dec v m); destruct (Rle_dec v 0), (Rle_dec m 0); try reflexivity; exfalso; lra.
+  - unfold Rmin; destruct (Rle_dec v m); destruct (Rlt_dec v 0), (Rlt_dec m 0); try reflexivity; exfalso; lra.
+Qed.
+
+Lemma margins_exact : forall above es ms, lower_margins above es = Some ms ->
+  Forall2 (decides x) ms (map (fun e => option_map (enough above) (value s e)) es).
+Proof.
+  intros a es. induction es as [|e es IH]; intros ms E; cbn [lower_margins fold_right map] in *.
+  - inversion E; subst. constructor.
+  - destruct (lower_expr e) as [bs|] eqn:Le1; [|discriminate]. fold (lower_margins a es) in E.
+    destruct (lower_margins a es) as [ds|]; [|discriminate]. cbn [with_] in E. inversion E; subst ms.
+    constructor; [|exact (IH ds eq_refl)]. unfold lower_margin.
+    apply (decide_decides x (at_ x) bs _ _ _ (proj1 exact e bs Le1)). intros p. unfold enough. split; cbn [fst snd].
+    + rewrite (over_sound b x Hb). destruct (at_most_zero _ _); cbn; split; congruence.
+    + rewrite (below_sound b x Hb). destruct (at_most_zero _ _); cbn; split; congruence.
+Qed.
+
+Lemma met_known : forall r, met r s = known (holds s (demand r) ::
+  map (fun e => option_map (enough (above r)) (value s e)) (margins r)).
+Proof.
+  intros r. unfold met. change (known (holds s (demand r) :: _)) with (with_ (holds s (demand r)) (fun t =>
+    with_ (known (map (fun e => option_map (enough (above r)) (value s e)) (margins r))) (fun u => Some (t && u)))).
+  destruct (holds s (demand r)) as [d|]; [|reflexivity]. cbn [with_].
+  assert (K : known (map (fun e => option_map (enough (above r)) (value s e)) (margins r)) =
+    option_map (forallb (enough (above r))) (values s (margins r))).
+  { induction (margins r) as [|e es IH]; [reflexivity|]. cbn [map values fold_right known]. fold (values s es).
+    fold (known (map (fun e => option_map (enough (above r)) (value s e)) es)). rewrite IH.
+    destruct (value s e), (values s es); reflexivity. }
+  rewrite K. destruct (values s (margins r)) as [[|v vs]|]; cbn [with_ option_map]; try reflexivity.
+  - rewrite andb_true_r. reflexivity.
+  - rewrite least_enough. reflexivity.
 Qed.
 
 Theorem lower_rule_exact : forall r l, lower_rule r = Some l ->
@@ -238,24 +241,19 @@ Theorem lower_rule_exact : forall r l, lower_rule r = Some l ->
   (answer r s = Some true <-> sat (complies l) x) /\ (answer r s = Some false <-> sat (violates l) x).
 Proof.
   intros r l E. unfold lower_rule in E. destruct exact as [_ K].
-  destruct (lower_cond (scope r)) as [sc|] eqn:E1; [|discriminate]. destruct (lower_cond (when_ r)) as [w|] eqn:E2; [|discriminate].
-  destruct (lower_cond (demand r)) as [d|] eqn:E3; [|discriminate]. destruct (each (margins r)) as [bs|] eqn:E4; [|discriminate].
+  destruct (lower_cond (scope r)) as [sc|] eqn:E1; [|discriminate].
+  destruct (lower_cond (when_ r)) as [w|] eqn:E2; [|discriminate].
+  destruct (lower_cond (demand r)) as [d|] eqn:E3; [|discriminate].
+  destruct (lower_margins (above r) (margins r)) as [ms|] eqn:E4; [|discriminate].
   cbn [with_] in E. inversion E; subst l; clear E. cbn [applies exempt complies violates].
   destruct (K _ _ E1) as [S1 S2]. split; [exact S1|]. split; [exact S2|].
-  assert (M := both_decides x _ _ _ _ (K _ _ E3) (margins_exact _ (above r) _ E4)).
+  assert (M := all_known_decides x _ _ (Forall2_cons _ _ (K _ _ E3) (margins_exact _ _ _ E4))).
+  rewrite <- met_known in M.
   assert (W : decides x (snd w, fst w) (option_map negb (holds s (when_ r)))).
   { destruct (K _ _ E2) as [W1 W2]. split; cbn [fst snd]; [rewrite <- W2|rewrite <- W1];
       destruct (holds s (when_ r)) as [[|]|]; cbn; split; congruence. }
-  assert (B := or_else_decides x _ _ _ _ W M).
-  assert (A : answer r s = with_ (option_map negb (holds s (when_ r))) (fun t => if t then Some true else
-      with_ (holds s (demand r)) (fun t => with_ (option_map (fun vs => match vs with
-      | [] => true
-      | v :: rest => if above r then truth (Rlt_dec 0 (extreme false v rest)) else truth (Rle_dec 0 (extreme false v rest))
-      end) (values s (margins r))) (fun u => Some (t && u))))).
-  { unfold answer, met. destruct (holds s (when_ r)) as [[|]|]; cbn [option_map negb with_]; try reflexivity.
-    destruct (holds s (demand r)) as [t|]; [|reflexivity]. cbn [with_].
-    destruct (values s (margins r)) as [[|v vs]|]; cbn [option_map with_]; [rewrite andb_true_r| |]; reflexivity. }
-  rewrite <- A in B. exact B.
+  assert (B := or_else_decides x _ _ _ _ W M). unfold decides in B. cbn [fst snd] in B |- *. unfold answer.
+  destruct (holds s (when_ r)) as [[|]|]; exact B.
 Qed.
 
 (** The four facts tell the verdict. *)
