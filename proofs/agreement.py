@@ -90,12 +90,16 @@ def agreement(question: Question, proved: Lowered, seconds: float = 30.0) -> byt
     Raises `Satisfiable` with a valuation where they do not say what the proved lowering says, `Undecided` at a limit.
     """
     out = bytearray(question.head)
-    for one, other in ((proved.applies, question.fact.scope), (proved.complies, question.fact.body)):
-        for inside, outside in ((one, other), (other, one)):
-            wanted = (inside, negate(outside))
-            spoken = mentions(("A", wanted))
-            products = tuple(p for p in question.products if p[0] in spoken)
-            out += to_bytes(refute(Problem(len(question.box), question.box, frozenset(), products, wanted), seconds))
+    scope, body = question.fact.scope, question.fact.body
+    for wanted in (
+        (proved.exempt, scope),
+        (negate(proved.exempt), negate(scope)),
+        (proved.applies, proved.complies, negate(("A", (scope, body)))),
+        (scope, body, negate(("A", (proved.applies, proved.complies)))),
+    ):
+        spoken = mentions(("A", wanted))
+        products = tuple(p for p in question.products if p[0] in spoken)
+        out += to_bytes(refute(Problem(len(question.box), question.box, frozenset(), products, wanted), seconds))
     return bytes(out)
 
 

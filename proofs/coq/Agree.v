@@ -1,8 +1,9 @@
 (** * Facts checked against the proved lowering
 
     A file holds a rule of core, the facts that some other lowering made of it, the ranges in which they are meant, and
-    four certificates: that scope and body say what [Lower] says, each way. [agrees] reads it, lowers the rule, and
-    checks the certificates; what it accepts are facts that mean the rule in every state inside the ranges. *)
+    four certificates: the scope fails exactly where the rule does not apply, and scope and body hold exactly where it is
+    complied with, as [Lower] says. The check lowers the rule again; what it accepts are facts that give the verdicts of
+    the rule in every state inside the ranges. *)
 Require Import ZArith QArith Qreals Reals List Lia Lra Bool.
 From Lexwatt Require Import Certificate Claim Core Branches Polynomial Lower.
 Import ListNotations.
@@ -49,8 +50,8 @@ Definition made_of (ps : products) (i : nat) : bool := existsb (fun q => Nat.eqb
 Definition in_ranges (a : agreement) (s : state) : Prop :=
   forall i e, nth_error (ranges a) i = Some e -> made_of (table a) i = false -> inside e (in_steps (steps a) s i).
 
-Definition refuted (a : agreement) (f g : fact) (t : tree) : bool :=
-  refutes (Problem (ranges a) [] (table a) [f; negate g]) t.
+Definition refuted (a : agreement) (fs : list fact) (t : tree) : bool :=
+  refutes (Problem (ranges a) [] (table a) fs) t.
 
 Definition shown (a : agreement) (ts : tree * tree * (tree * tree)) : bool :=
   formed (Problem (ranges a) [] (table a) []) &&
@@ -60,8 +61,9 @@ Definition shown (a : agreement) (ts : tree * tree * (tree * tree)) : bool :=
   | None => false
   | Some l =>
       let '(t1, t2, (t3, t4)) := ts in
-      refuted a (applies l) (scope_fact a) t1 && refuted a (scope_fact a) (applies l) t2 &&
-      refuted a (complies l) (body_fact a) t3 && refuted a (body_fact a) (complies l) t4
+      refuted a [exempt l; scope_fact a] t1 && refuted a [negate (exempt l); negate (scope_fact a)] t2 &&
+      refuted a [applies l; complies l; negate (A [scope_fact a; body_fact a])] t3 &&
+      refuted a [scope_fact a; body_fact a; negate (A [applies l; complies l])] t4
   end.
 
 (** ** What it shows *)
@@ -165,19 +167,26 @@ Qed.
 
 Theorem shown_sound : forall a ts, shown a ts = true -> forall s, in_ranges a s ->
   let x := valuation_of a s in
-  (holds s (scope (asked a)) = Some true <-> sat (scope_fact a) x) /\
-  (answer (asked a) s = Some true <-> sat (body_fact a) x).
+  (judge (asked a) s = NotApplicable <-> ~ sat (scope_fact a) x) /\
+  (judge (asked a) s = Complies <-> sat (scope_fact a) x /\ sat (body_fact a) x).
 Proof.
   intros a [[t1 t2] [t3 t4]] H s R x. unfold shown in H.
   apply andb_true_iff in H. destruct H as [H HL]. apply andb_true_iff in H. destruct H as [H U].
   apply andb_true_iff in H. destruct H as [F N].
   destruct (lower_rule (steps a) (table a) (ranges a) (asked a)) as [l|] eqn:E; [|discriminate].
   destruct (valuation_fits a s F N U R) as (Hs & Hp & Hb). fold x in Hs, Hp, Hb.
-  destruct (lower_rule_exact (steps a) (table a) (ranges a) s x Hs Hp Hb (asked a) l E) as (S & _ & B & _).
+  destruct (lower_rule_judges (steps a) (table a) (ranges a) s x Hs Hp Hb (asked a) l E) as (C & _ & X).
   rewrite !andb_true_iff in HL. destruct HL as [[[H1 H2] H3] H4].
-  assert (K : forall f g t, refuted a f g t = true -> sat f x -> sat g x).
-  { intros f g t T Hf. destruct (negate_sound g x) as [Y|Y]; [exact Y|]. exfalso.
-    apply (refutes_sound _ _ T x). split; [exact Hb|]. split; [intros i []|]. split; [exact Hp|].
-    intros h [<-|[<-|[]]]; assumption. }
-  split; [rewrite S|rewrite B]; split; eapply K; eassumption.
+  assert (K : forall fs t, refuted a fs t = true -> ~ Forall (fun f => sat f x) fs).
+  { intros fs t T Hf. rewrite Forall_forall in Hf. apply (refutes_sound _ _ T x).
+    split; [exact Hb|]. split; [intros i []|]. split; [exact Hp|exact Hf]. }
+  apply K in H1, H2, H3, H4. rewrite !Forall_cons_iff in H1. rewrite !Forall_cons_iff in H2.
+  rewrite !Forall_cons_iff in H3. rewrite !Forall_cons_iff in H4. rewrite C, X. clearbody x.
+  assert (Nil := Forall_nil (fun f => sat f x)).
+  assert (G : forall f g, sat (A [f; g]) x <-> sat f x /\ sat g x) by (intros; cbn [sat fold_right]; tauto).
+  split; split.
+  - tauto.
+  - intros Y. destruct (negate_sound (exempt l) x); [assumption|]. destruct (negate_sound (scope_fact a) x); tauto.
+  - intros Y. rewrite <- G. destruct (negate_sound (A [scope_fact a; body_fact a]) x); [assumption|tauto].
+  - intros Y. rewrite <- G. destruct (negate_sound (A [applies l; complies l]) x); [assumption|tauto].
 Qed.
