@@ -21,7 +21,7 @@ from dispatch.prices import PriceError, load_prices
 from guardrails.fleet import FleetError
 from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
-from lexwatt import authoring, proving
+from lexwatt import authoring, comparing, proving
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
@@ -52,8 +52,8 @@ app.command("packs")(authoring.show_packs)
 app.command()(authoring.new)
 app.command()(authoring.plot)
 app.command()(proving.prove)
-app.command()(proving.diff)
-app.command()(proving.why)
+app.command()(comparing.diff)
+app.command()(comparing.why)
 
 
 @app.command()
