@@ -14,15 +14,16 @@ from typing import Annotated, Any
 
 import typer
 
-from compiler.core import Core, Declared
+from compiler.core import Core, CoreRule, Declared, names
 from compiler.document import document
 from compiler.from_syntax import to_core
 from compiler.inputs import read
 from compiler.instance import Instance, of_one
-from compiler.to_exact import Subject, Unusable, Value, Verdict, judge
+from compiler.to_exact import Subject, Unusable, Value, Verdict, holds, judge
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs
 from lexwatt.show import finding_lines, state_text
 from proofs.analyses import BLOCKED, Analysis, expressible
+from proofs.checker.certificate import Bad
 from proofs.compare import Difference, differences
 from proofs.maker import Satisfiable, Undecided, decision_certificate
 from proofs.policies import Commands, Nothing, pack
@@ -132,8 +133,8 @@ def why(
     on: On = "",
     where: For = "",
 ) -> None:
-    """Says why a command is refused and what is the closest one allowed, or which rules leave no command in a state, the
-    fewest that do, with the certificate's size; and which pairs of packs clash there."""
+    """Says why a command is refused and what is the closest one allowed, or which rules, the fewest that do, leave no
+    command in a state, with the certificate's size; and which pairs of packs clash there."""
     core = to_core(read_packs(packs.split(",")), day(on), places=places(where))
     found, given = _state(case, core)
     instance, left = expressible(of_one(core, subject, checked))
@@ -146,27 +147,31 @@ def why(
         out.print(f"left out: {name}", markup=False, soft_wrap=True)
     if not instance.rules:
         raise _stop(f"no rule about a {subject} is asked at a {checked}")
+    instance = replace(instance, rules=tuple(r for r in instance.rules if _may_apply(r, found)))
+    if not instance.rules:
+        out.print("allowed: no rule applies in this state")
+        return
     analysis = Analysis(instance)
-    commands = Commands(analysis)
-    names = [v.name for v in analysis.facts.variables]
-    asked = all(names[i] in given for i in commands.controls)
+    commands = Commands(analysis, checked)
+    order = [v.name for v in analysis.facts.variables]
+    asked = all(order[i] in given for i in commands.controls)
     if asked:
         refused = _refused(instance, found)
     state: dict[int, Fraction] = {}
-    for i, name in enumerate(names):
+    for i, name in enumerate(order):
         if i not in commands.controls:
             state[i] = _usable(name, found.values) / instance.vocabulary[name].resolution
     answer = commands.at(state)
     if isinstance(answer, Nothing):
         for line in finding_lines(commands.nothing("some command", answer), core.declared()):
             out.print(line, markup=False, soft_wrap=True)
-        _pairs(instance, state, analysis, answer, core.declared())
+        _pairs(instance, checked, state, analysis, answer, core.declared())
         raise typer.Exit(1)
     if answer is None:
         out.print("undecided: neither a command nor a proof that there is none was found in time")
         raise typer.Exit(1)
     if asked and refused:
-        request = {i: _usable(names[i], found.values) for i in commands.controls}
+        request = {i: _usable(order[i], found.values) for i in commands.controls}
         out.print(_closest(analysis, state, request), markup=False, soft_wrap=True)
     else:
         out.print("allowed: " + state_text(analysis.physical(answer), core.declared()), markup=False, soft_wrap=True)
@@ -182,6 +187,12 @@ def _state(case: Path, core: Core) -> tuple[Subject, set[str]]:
         raise _stop(f"`{case}` is not a JSON object")
     found = read(core.declared(), raw)
     return found, {*raw, *(name for row in found.rows for name in row)}
+
+
+def _may_apply(rule: CoreRule, found: Subject) -> bool:
+    """Whether the state leaves it open that the rule applies: what it does not say is no reason to set a rule aside."""
+    known = all(isinstance(found.values.get(name), Fraction) for name in names(rule.scope))
+    return not known or holds(rule.scope, found)
 
 
 def _usable(name: str, values: Mapping[str, Value]) -> Fraction:
@@ -221,6 +232,7 @@ def _closest(analysis: Analysis, state: Mapping[int, Fraction], request: Mapping
     predicate = {
         "outcome": "repaired",
         "state": {named[i]: int(v) if v.denominator == 1 else str(v) for i, v in state.items()},
+        "unusable": {},
         "requested": {named[i]: v for i, v in asked.items()},
         "grid": dict.fromkeys((named[i] for i in asked), 1),
         "command": {named[i]: v for i, v in found.items()},
@@ -228,12 +240,13 @@ def _closest(analysis: Analysis, state: Mapping[int, Fraction], request: Mapping
     }
     try:
         return f"{text} (none is closer: certificate of {len(decision_certificate(document(facts), predicate))} bytes)"
-    except (Satisfiable, Undecided):
+    except (Bad, Satisfiable, Undecided):
         return f"{text} (that none is closer is not proved)"
 
 
 def _pairs(
     instance: Instance,
+    checked: str,
     state: Mapping[int, Fraction],
     whole: Analysis,
     told: Nothing,
@@ -247,9 +260,9 @@ def _pairs(
         rules = tuple(rule for rule in instance.rules if rule.blocks and pack(rule.id) in pair)
         analysis = Analysis(replace(instance, rules=rules))
         here = whole.facts.index()
-        commands = Commands(analysis)
-        names = [v.name for v in analysis.facts.variables]
-        found = commands.at({i: state[here[n]] for i, n in enumerate(names) if i not in commands.controls})
+        commands = Commands(analysis, checked)
+        variables = enumerate(analysis.facts.variables)
+        found = commands.at({i: state[here[v.name]] for i, v in variables if i not in commands.controls})
         if isinstance(found, Nothing) and {pack(r.rule) for r in found.rules} == set(pair):
             for line in finding_lines(commands.nothing("fit together", found), declared):
                 out.print(line, markup=False, soft_wrap=True)

@@ -196,15 +196,15 @@ class _Asker:
                     for rule in analysis.facts.rules:
                         asked.found.append(self.pool.submit(lambda a, r: list(a.one_rule(r)), analysis, rule))
                 if checked in CONSISTENT_AT:
-                    for part in groups(analysis):
-                        asked.found += self._commands(group, Analysis(part))
+                    for part in groups(analysis, checked):
+                        asked.found += self._commands(group, Analysis(part), checked)
         if alone:
             for table in cases(program, core, self.when):
                 asked.vocabulary |= table.vocabulary
                 asked.found.append(self.pool.submit(lambda x: list(tables.findings(x)), table))
         return asked.answer
 
-    def _commands(self, group: Sequence[str], analysis: Analysis) -> Iterator[Future[list[Finding]]]:
+    def _commands(self, group: Sequence[str], analysis: Analysis, checked: str) -> Iterator[Future[list[Finding]]]:
         """Whether a pack always leaves a command, whether two fit together; a pair's question about rules that one pack
         has alone was that pack's."""
         facts = document(replace(analysis.facts, core=""))
@@ -212,16 +212,16 @@ class _Asker:
         sides = [_packs(item) & about for item in group]
         pairs = list(itertools.product(*sides)) if len(sides) == 2 else []
         for pair in [p for p in pairs if p[0] != p[1]] or [()]:
-            key = hashlib.sha256(json.dumps(pair).encode() + facts).digest()
+            key = hashlib.sha256(json.dumps([checked, pair]).encode() + facts).digest()
             if key not in self.known:
-                self.known[key] = self.pool.submit(_ask, analysis, pair)
+                self.known[key] = self.pool.submit(_ask, analysis, checked, pair)
             elif not pair and len(group) == 2:
                 continue
             yield self.known[key]
 
 
-def _ask(analysis: Analysis, pair: Sequence[str]) -> list[Finding]:
-    commands = Commands(analysis)
+def _ask(analysis: Analysis, checked: str, pair: Sequence[str]) -> list[Finding]:
+    commands = Commands(analysis, checked)
     return [commands.together(*pair) if pair else commands.some()]
 
 

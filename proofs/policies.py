@@ -26,10 +26,12 @@ from proofs.encode import claim_bytes
 from proofs.maker import Satisfiable, Undecided, refute
 from rules_dsl.units import decimal
 
-CONTROLS = ("commanded", "scheduled", "bid")
-"""Roles whose values somebody chooses; everything else is state."""
+CHOSEN = {"command": ("commanded",), "bid": ("bid",)}
+"""The roles whose values somebody chooses at a point of the way, of `ANY` at the others; everything else is state: at a
+command the schedule stands."""
+ANY = ("commanded", "scheduled", "bid")
 MAX_POLICIES = 24
-QUESTION_S = 45.0
+QUESTION_S = 60.0
 """What one question may take before it is given up; the search that is running then ends by its own limit."""
 PROBES = 200
 
@@ -42,14 +44,22 @@ def pack(rule: str) -> str:
     return rule.partition("/")[0]
 
 
-def groups(analysis: Analysis) -> list[Instance]:
-    """The blocking rules that speak of a control, split where no rule binds the controls together.
+def chosen(analysis: Analysis, checked: str) -> set[int]:
+    """The variables that are chosen at a point of the way."""
+    roles = CHOSEN.get(checked, ANY)
+    return {i for i, v in enumerate(analysis.facts.variables) if v.role in roles}
+
+
+def groups(analysis: Analysis, checked: str) -> list[Instance]:
+    """The blocking rules that speak of what is chosen at a point of the way, split where no rule binds the choices
+    together.
 
     Rules that speak of no control are left out: no command mends what they refuse.
     """
     found: list[tuple[set[int], list[str]]] = []
+    controls = chosen(analysis, checked)
     for rule in analysis.facts.rules:
-        mine = {i for i in analysis.facts.plain(rule_fact(rule)) if analysis.facts.variables[i].role in CONTROLS}
+        mine = analysis.facts.plain(rule_fact(rule)) & controls
         if rule.blocks and mine:
             together = [g for g in found if g[0] & mine]
             joined = set(mine).union(*(g[0] for g in together))
@@ -72,10 +82,10 @@ class Nothing:
 class Commands:
     """The questions about the commands that an instance's blocking rules leave."""
 
-    def __init__(self, analysis: Analysis) -> None:
+    def __init__(self, analysis: Analysis, checked: str) -> None:
         self.analysis, self.facts, self.box = analysis, analysis.facts, analysis.box
         self.rules = [r for r in self.facts.rules if r.blocks]
-        self.controls = [i for i, v in enumerate(self.facts.variables) if v.role in CONTROLS]
+        self.controls = sorted(chosen(analysis, checked))
         self.names = ", ".join(self.facts.variables[i].name for i in self.controls)
         self.until = time.monotonic() + QUESTION_S
 
