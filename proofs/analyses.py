@@ -21,6 +21,8 @@ from proofs.maker import Satisfiable, Undecided, refute
 
 QUERY_MS = 2000
 SECONDS = 10.0
+PATIENCE = 4
+"""Limits of one search, as `refute` takes them."""
 
 BLOCKED = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
@@ -57,7 +59,7 @@ class Space:
             return found
         problem = Problem(len(self.box), self.box, self.ints, self.products, tuple(facts))
         try:
-            tree: Tree = refute(problem, SECONDS)
+            tree: Tree = refute(problem, SECONDS, PATIENCE)
         except Satisfiable as answer:
             made = {w for w, _, _ in self.products}
             return {i: v for i, v in answer.values.items() if i not in made}

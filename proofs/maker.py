@@ -21,8 +21,6 @@ from proofs.encode import to_bytes
 
 QUERY_MS = 5000
 MAX_SPLITS = 20_000
-PATIENCE = 4
-"""How many times longer than its processor's time the search may be waited for."""
 SEARCH = "proofs.maker:search"
 """The function that the child runs."""
 
@@ -39,15 +37,15 @@ class Undecided(Exception):
     """Neither a certificate nor a solution was found inside the limits."""
 
 
-def refute(problem: Problem, seconds: float = 60.0) -> Tree:
+def refute(problem: Problem, seconds: float = 60.0, patience: int = 1) -> Tree:
     """A certificate that nothing satisfies the problem, already checked.
 
-    The search runs in a child process; `seconds` are of its processor's time, so that a busy machine changes no
-    answer, and the wait is bounded by a few times that. Raises `Satisfiable` with an exact solution, or `Undecided`
+    The search runs in a child process; `seconds` are of its processor's time, and it is waited for at most `patience`
+    times that, so that on a busy machine the patient get the same answer. Raises `Satisfiable` with an exact solution, or `Undecided`
     when a limit was met or the search went wrong.
     """
     try:
-        kind, found = child.call(SEARCH, problem, seconds, seconds=PATIENCE * seconds + 2 * QUERY_MS / 1000)
+        kind, found = child.call(SEARCH, problem, seconds, seconds=patience * seconds + 2 * QUERY_MS / 1000)
     except child.Lost as error:
         raise Undecided(str(error)) from error
     if kind == "point" and solves(problem, found):

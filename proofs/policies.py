@@ -20,7 +20,7 @@ from compiler.facts import FALSE, TRUE, Fact, RuleFact, holds, negate, rows
 from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
 from compiler.lower import conjunction, disjunction
-from proofs.analyses import BLOCKED, SECONDS, Analysis, Finding, Space, rule_fact
+from proofs.analyses import BLOCKED, PATIENCE, SECONDS, Analysis, Finding, Space, rule_fact
 from proofs.checker.certificate import Problem
 from proofs.encode import claim_bytes
 from proofs.maker import Satisfiable, Undecided, refute
@@ -305,7 +305,7 @@ class Commands:
     def _at_once(self, rules: Sequence[RuleFact], state: Mapping[int, Fraction]) -> dict[int, Fraction] | bytes | None:
         problem = self._problem(rules, state)
         try:
-            return claim_bytes(problem, refute(problem, SECONDS))
+            return claim_bytes(problem, refute(problem, SECONDS, PATIENCE))
         except Satisfiable as answer:
             return {i: answer.values[j] for j, i in enumerate(self.controls)}
         except Undecided:
