@@ -41,8 +41,8 @@ def refute(problem: Problem, seconds: float = 60.0, patience: int = 1) -> Tree:
     """A certificate that nothing satisfies the problem, already checked.
 
     The search runs in a child process; `seconds` are of its processor's time, and it is waited for at most `patience`
-    times that, so that on a busy machine the patient get the same answer. Raises `Satisfiable` with an exact solution, or `Undecided`
-    when a limit was met or the search went wrong.
+    times that, so that on a busy machine the patient get the same answer. Raises `Satisfiable` with an exact
+    solution, or `Undecided` when a limit was met or the search went wrong.
     """
     try:
         kind, found = child.call(SEARCH, problem, seconds, seconds=patience * seconds + 2 * QUERY_MS / 1000)
