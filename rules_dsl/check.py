@@ -593,10 +593,74 @@ class _Checker(Typing):
             self.alike(kind, kind_of(given.value.unit), given)
 
     def _theorem(self, theorem: t.Theorem) -> None:
-        self._owner(theorem.subject, theorem)
-        for name in (theorem.cause, theorem.effect):
-            if name and name not in self.program.quantities:
-                self.unknown("quantity", name, theorem, [*self.program.quantities])
+        claim = theorem.claim
+        if isinstance(claim, t.NowhereAbove):
+            self._curves(claim)
+            return
+        subject = self.program.subjects.get(theorem.subject)
+        if subject is None:
+            self._owner(theorem.subject, theorem)
+            return
+        self.subject = subject
+        if theorem.given is not None:
+            self.condition(theorem.given)
+        match claim:
+            case t.AlwaysSome(effect):
+                self._number(effect, claim)
+                if theorem.given is not None and effect in _names(theorem.given):
+                    hint = "write what is to hold of it as a rule"
+                    self.say("theorem", f"`{effect}` is sought and cannot be assumed", theorem.given, hint)
+            case t.Raising(_, cause, effect):
+                for name in (cause, effect):
+                    self._number(name, claim)
+            case t.Leads():
+                self._leads(claim)
+        self.subject = None
+
+    def _leads(self, claim: t.Leads) -> None:
+        self.divides = True
+        self.condition(claim.condition)
+        if claim.after is not None:
+            self.needs(claim.after, TIME, "a duration")
+        for parts in (claim.steps, claim.off_by):
+            seen: set[str] = set()
+            for part in parts:
+                kind = self._number(part.name, part)
+                if part.name in seen:
+                    self.say("twice", f"`{part.name}` stands twice", part)
+                seen.add(part.name)
+                value = part.value if isinstance(part, t.Step) else part.half
+                if isinstance(part, t.Step) and claim.after is not None:
+                    value = t.Binary("*", value, claim.after, span=value.span)
+                self.alike(kind, self.kind(value), value)
+        self.divides = False
+
+    def _curves(self, claim: t.NowhereAbove) -> None:
+        """Both curves at both ends, as if they were called there: what does not fit there fits nowhere."""
+        found: list[Kind | None] = []
+        for scaled in (claim.lower, claim.upper):
+            if scaled.curve not in self.program.curves:
+                self.unknown("curve", scaled.curve, scaled, [*self.program.curves])
+                continue
+            call: t.Expression = t.Call(scaled.curve, (claim.start,), span=scaled.span)
+            if scaled.times is not None:
+                call = t.Binary("*", call, scaled.times, span=scaled.span)
+            found.append(self.kind(call))
+        if len(found) == 2:
+            self.alike(found[1], found[0], claim.lower)
+            self.alike(kind_of(self.program.curves[claim.lower.curve].argument), self.kind(claim.end), claim.end)
+        for number in (claim.start, claim.end, claim.lower.times, claim.upper.times):
+            if number is not None and not self.constant(number):
+                self.say("number", "curves are compared at numbers and parameters alone", number)
+
+    def _number(self, name: str, node: t.Node) -> Kind | None:
+        """The kind of a quantity that a theorem names; None after a finding."""
+        known = self.value_of(name)
+        if known is None or known[0].names or not known[1]:
+            self.unknown("quantity", name, node, [*self.program.quantities])
+            return None
+        self._reach(name, known[1], node)
+        return known[0]
 
 
 def _names(node: t.Node) -> set[str]:
