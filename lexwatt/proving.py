@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from compiler import claims, clear
 from compiler import lower as lowering
 from compiler.core import Core, Declared
 from compiler.from_syntax import to_core
@@ -26,7 +27,7 @@ from jurisdictions.loader import sources_of
 from lexwatt.authoring import For, Known, On, Paths, day, err, known_on, out, places, read_packs
 from lexwatt.show import answer_lines
 from lexwatt.site import decide
-from proofs import analyses, maker, theorems
+from proofs import analyses, maker, replay, theorems
 from proofs.analyses import Analysis, Finding
 from proofs.checker.certificate import Bad, refutes
 from proofs.checker.claim import claim_from_bytes, claim_from_json
@@ -37,6 +38,10 @@ from rules_dsl.units import show
 
 CONSISTENT_AT = ("command", "bid")
 """Where somebody asks for one thing now; schedules and traces have many steps, and nobody commands a measurement."""
+
+
+PROVERS = (analyses, theorems, replay, maker, lowering, claims, clear)
+"""The modules whose text decides answers: one that changed asks anew."""
 
 
 def prove(
@@ -75,7 +80,7 @@ def _remembered(
     group: Sequence[str], when: Day, what: str, cache: Path, find: Callable[[Sequence[str], Day], Answer]
 ) -> Answer:
     """The answer found before for the same rule texts, day and code, its certificates checked again; or found now."""
-    code = b"".join(Path(str(m.__file__)).read_bytes() for m in (analyses, theorems, maker, lowering))
+    code = b"".join(Path(str(m.__file__)).read_bytes() for m in PROVERS)
     texts = json.dumps([what, str(when), sorted(sources_of(list(group)).items())]).encode()
     place = cache / (hashlib.sha256(texts + code).hexdigest() + ".json")
     try:

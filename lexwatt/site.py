@@ -11,7 +11,6 @@ from pathlib import Path
 from compiler.core import Core
 from compiler.from_syntax import to_core
 from compiler.instance import of_one
-from compiler.lower import lower, lowerable
 from guardrails.fleet import Fleet, load_site
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
@@ -88,10 +87,8 @@ def load_rules(packs: Sequence[str | Path], on: date) -> Rules:
 
 
 def decide(core: Core) -> tuple[Answer, ...]:
-    """An answer for each theorem of the rules, over those that facts can express."""
-    subjects = {t.subject for t in core.theorems}
-    facts = {subject: lower(lowerable(of_one(core, subject, "command"))[0]) for subject in subjects}
-    return tuple(prove(theorem, facts[theorem.subject]) for theorem in core.theorems)
+    """An answer for each theorem of the rules."""
+    return tuple(prove(theorem, of_one(core, theorem.subject, "command")) for theorem in core.theorems)
 
 
 def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> Guard:

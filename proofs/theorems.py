@@ -7,20 +7,25 @@ and is given in physical units; the caller replays it in the reference interpret
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from compiler import core
 from compiler.bind import substitute
+from compiler.clear import cleared, positive
 from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
-from compiler.facts import Fact, FactSet, RuleFact, negate
+from compiler.facts import TRUE, Fact, FactSet, RuleFact, negate
+from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
-from compiler.lower import conjunction, disjunction
+from compiler.lower import CannotLower, conjunction, disjunction, lower, lowerable
 from compiler.to_z3 import find
 from proofs.checker.certificate import Problem, refutes
 from proofs.checker.claim import from_bytes
 from proofs.encode import claim_json, to_bytes
 from proofs.maker import Satisfiable, Undecided, refute
+from proofs.replay import Disagrees, replayed
+from rules_dsl.units import unit
 
 MAX_POLICIES = 12
 
@@ -33,7 +38,7 @@ class Proved:
     how: str
     problem: Problem
     certificate: bytes
-    ruleset: str
+    ruleset: str = ""
 
     def to_document(self) -> bytes:
         """The claim, the problem and its certificate as canonical JSON, for anybody to check again."""
@@ -56,12 +61,16 @@ class Proved:
 
 @dataclass(frozen=True, slots=True)
 class Refuted:
-    """The claim is false: `states` are one or two states, by quantity in steps, that show it."""
+    """The claim is false: `states` are one or two states, by quantity in steps, that show it.
+
+    `played` are those that the interpreter was given, commands included; `replay` is what it says of them.
+    """
 
     theorem: CoreTheorem
     what: str
-    facts: FactSet
     states: tuple[Mapping[str, Fraction], ...]
+    played: tuple[Mapping[str, Fraction], ...]
+    replay: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +84,65 @@ class Unknown:
 Answer = Proved | Refuted | Unknown
 
 
-def prove(theorem: CoreTheorem, facts: FactSet) -> Answer:
-    """A proof, a counterexample, or neither, for a claim about the rules of a fact set."""
-    positions = facts.index()
+def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
+    """A proof, a counterexample that the interpreter replays, or neither, for a claim about the rules of a subject."""
+    kept, _ = lowerable(instance)
+    vocabulary = {**instance.vocabulary, **{d.name: d for d in theorem.extra}}
+    above_zero = positive(theorem.given, vocabulary)
+    claim = [_demanding(theorem, cleared(part, above_zero)) for part in (theorem.given, core.negate(theorem.then))]
+    try:
+        facts = lower(Instance(kept.subject, kept.core, vocabulary, (*kept.rules, *claim)))
+    except CannotLower as error:
+        return Unknown(theorem, str(error).removeprefix(f"rule `{theorem.id}`: "))
+    given, fails = (fact.body for fact in facts.rules[-2:])
+    facts = replace(facts, rules=facts.rules[:-2])
     for name in (theorem.cause, theorem.effect):
-        if name and name not in positions:
+        if name and name not in facts.index():
             return Unknown(theorem, f"no rule speaks of `{name}`")
-    if theorem.kind == "always_some":
-        return _always_some(theorem, facts, positions[theorem.effect])
-    return _never_more(theorem, facts, positions[theorem.cause], positions[theorem.effect])
+    try:
+        answer = _answer(theorem, facts, given, fails)
+        if isinstance(answer, Refuted):
+            units = {name: d.resolution for name, d in vocabulary.items()}
+            states = [{n: s * units[n] for n, s in state.items()} for state in answer.played]
+            return replace(answer, replay=replayed(theorem, instance, states))
+    except Disagrees as error:
+        return Unknown(theorem, str(error))
+    except Satisfiable:
+        return Unknown(theorem, "a state was found in which the claim fails, but not by the search for one")
+    ruleset = document_digest(document(lower(kept)))
+    return replace(answer, ruleset=ruleset) if isinstance(answer, Proved) else answer
+
+
+def _demanding(theorem: CoreTheorem, condition: core.Cond) -> core.CoreRule:
+    """A condition of the theorem as a rule, to be written as facts over the variables of the rules."""
+    return core.CoreRule(
+        theorem.id,
+        theorem.title,
+        theorem.subject,
+        (),
+        "",
+        "",
+        False,
+        core.TRUE,
+        core.TRUE,
+        (),
+        False,
+        condition,
+        None,
+        Fraction(1),
+        unit(""),
+    )
+
+
+def _answer(theorem: CoreTheorem, facts: FactSet, given: Fact, fails: Fact) -> Answer:
+    positions = facts.index()
+    match theorem.kind:
+        case "always_some":
+            return _always_some(theorem, facts, given, positions[theorem.effect])
+        case "never_more" | "never_less":
+            return _monotone(theorem, facts, given, positions[theorem.cause])
+        case _:
+            return _implied(theorem, facts, given, fails)
 
 
 def _example(
@@ -102,13 +161,13 @@ def _rule(rule: RuleFact) -> Fact:
     return disjunction([negate(rule.scope), rule.body])
 
 
-def _always_some(theorem: CoreTheorem, facts: FactSet, command: int) -> Answer:
+def _always_some(theorem: CoreTheorem, facts: FactSet, given: Fact, command: int) -> Answer:
     """Constant policies, found one by one, that together leave no state without an allowed command."""
     # Rules that do not speak of the command can refuse it only for reasons that no other command mends.
     rules = conjunction([_rule(r) for r in facts.rules if r.blocks and command in facts.plain(_rule(r))])
     box = facts.box()
     policies: list[int] = []
-    failing: list[Fact] = []
+    failing: list[Fact] = [] if given == TRUE else [given]
     candidate = 0
     while len(policies) < MAX_POLICIES:
         policies.append(candidate)
@@ -120,22 +179,27 @@ def _always_some(theorem: CoreTheorem, facts: FactSet, command: int) -> Answer:
         here = Interval(Fraction(box[command][0]), Fraction(box[command][1]))
         allowed = admissible(substitute(facts, rules, state), command, here)
         if not allowed:
-            return Refuted(theorem, f"no {theorem.effect} is allowed", facts, (_named(facts, state),))
+            tried = dict.fromkeys((*policies, *box[command]))
+            played = tuple(_named(facts, {**state, command: Fraction(p)}) for p in tried)
+            return Refuted(theorem, f"no {theorem.effect} is allowed", (_named(facts, state),), played)
         nearest = min(allowed, key=lambda i: max(i.low, -i.high, Fraction(0)))
         candidate = round(min(max(Fraction(0), nearest.low), nearest.high))
         if candidate in policies:
             return Unknown(theorem, "constant policies do not cover every state")
     problem = Problem(facts.size, box, frozenset(), facts.products, tuple(failing))
     shown = ", ".join(f"{p} {facts.variables[command].unit}" for p in policies)
-    return _certify(theorem, facts, problem, f"one of {shown} is always allowed")
+    return _certify(theorem, problem, f"one of {shown} is always allowed")
 
 
-def _never_more(theorem: CoreTheorem, facts: FactSet, cause: int, command: int) -> Answer:
-    """Whatever is allowed at a higher cause is allowed at a lower one, all else equal.
+def _monotone(theorem: CoreTheorem, facts: FactSet, given: Fact, cause: int) -> Answer:
+    """Whatever is allowed at the higher cause is allowed at the lower one (`never_more`), or the other way about
+    (`never_less`), all else equal.
 
-    Rules that do not speak of the cause say the same at both and drop out.
+    Rules that do not speak of the cause say the same at both: they are used only where the claim fails without them.
     """
-    changing = [r for r in facts.rules if r.blocks and cause in facts.plain(_rule(r))]
+    speaking = [(cause in facts.plain(_rule(r)), _rule(r)) for r in facts.rules if r.blocks]
+    rules = conjunction([rule for speaks, rule in speaking if speaks])
+    rest = [rule for speaks, rule in speaking if not speaks]
     plain = len(facts.variables)
     # Positions: the plain variables with the lower cause, one more for the higher cause, then the products of each.
     higher = plain
@@ -152,28 +216,69 @@ def _never_more(theorem: CoreTheorem, facts: FactSet, cause: int, command: int) 
             products.append((higher_of[w], pair[0], pair[1]))
         else:
             higher_of[w] = lower_of[w]
-    low = conjunction([_rule(r) for r in changing])
     box = [*facts.box()[:plain], facts.box()[cause]]
     for _, x, y in products:
         corners = [a * b for a in box[x] for b in box[y]]
         box.append((min(corners), max(corners)))
+    more = theorem.kind == "never_more"
+    wide, narrow = (higher_of, lower_of) if more else (lower_of, higher_of)
     goal: list[Fact] = [
         ("L", ((cause, 1), (higher, -1)), 0, False),
-        _moved(low, higher_of),
-        negate(_moved(low, lower_of)),
+        *(() if given == TRUE else (_moved(given, lower_of), _moved(given, higher_of))),
+        _moved(rules, wide),
+        negate(_moved(rules, narrow)),
     ]
+    there, here = ("higher", "lower") if more else ("lower", "higher")
+    if rest and _example(box, products, goal) is not None:
+        goal += [_moved(rule, lower_of) for rule in rest]
     state = _example(box, products, goal)
     if state is not None:
-        upper = {**state, cause: state[higher]}
-        return Refuted(
-            theorem,
-            f"this {theorem.effect} is refused at the lower {theorem.cause} and allowed at the higher",
-            facts,
-            (_named(facts, state), _named(facts, upper)),
-        )
+        low, high = _named(facts, state), _named(facts, {**state, cause: state[higher]})
+        what = f"this {theorem.effect} is refused at the {here} {theorem.cause} and allowed at the {there}"
+        return Refuted(theorem, what, (low, high), (low, high) if more else (high, low))
     problem = Problem(len(box), tuple(box), frozenset(), tuple(products), tuple(goal))
-    how = f"what is allowed at a higher {theorem.cause} is allowed at a lower one"
-    return _certify(theorem, facts, problem, how)
+    return _certify(theorem, problem, f"what is allowed at a {there} {theorem.cause} is allowed at a {here} one")
+
+
+_IMPLIED = {
+    "keeps": (
+        "one step of a command that complies keeps it, wherever it holds before",
+        "it holds before a command that complies, and not after it",
+    ),
+    "after": ("it holds after every command that complies", "it does not hold after a command that complies"),
+    "nowhere_above": (
+        "the first is at most the second at every point of the range",
+        "the first is above the second",
+    ),
+}
+"""How a claim that follows from the rules and from what it assumes is told, when it is proved and when it is false."""
+
+
+def _implied(theorem: CoreTheorem, facts: FactSet, given: Fact, fails: Fact) -> Answer:
+    """Nothing satisfies the rules and what is assumed, and not what is claimed."""
+    how, what = _IMPLIED[theorem.kind]
+    rules = [_rule(r) for r in facts.rules if r.blocks]
+    box = facts.box()
+    if find(box, facts.products, [given, *rules]) is None:
+        return Unknown(theorem, "no state was found in which what it assumes holds and every rule complies")
+    # Rules about other things are rarely needed and make a search long.
+    about = facts.plain(given) | facts.plain(fails)
+    near = [rule for rule in rules if facts.plain(rule) <= about]
+    try:
+        answer = _certify(theorem, _problem(facts, (given, fails, *near)), how)
+        if isinstance(answer, Proved) or len(near) == len(rules):
+            return answer
+    except Satisfiable:
+        pass
+    goal = (given, fails, *rules)
+    state = _example(box, facts.products, goal)
+    if state is None:
+        try:
+            return _certify(theorem, _problem(facts, goal), how)
+        except Satisfiable as point:
+            state = point.values
+    shown = _named(facts, state)
+    return Refuted(theorem, what, (shown,), (shown,))
 
 
 def _moved(fact: Fact, to: Mapping[int, int]) -> Fact:
@@ -182,16 +287,18 @@ def _moved(fact: Fact, to: Mapping[int, int]) -> Fact:
     return (fact[0], tuple(_moved(part, to) for part in fact[1]))
 
 
-def _certify(theorem: CoreTheorem, facts: FactSet, problem: Problem, how: str) -> Answer:
+def _problem(facts: FactSet, goal: Sequence[Fact]) -> Problem:
+    return Problem(facts.size, facts.box(), frozenset(), facts.products, tuple(goal))
+
+
+def _certify(theorem: CoreTheorem, problem: Problem, how: str) -> Answer:
     try:
         certificate = refute(problem)
-    except Satisfiable:
-        return Unknown(theorem, "a state was found in which the claim fails, but not by the search for one")
     except Undecided as error:
         return Unknown(theorem, str(error))
     if not refutes(problem, certificate):
         raise RuntimeError(f"the certificate for `{theorem.id}` does not check")
-    return Proved(theorem, how, problem, to_bytes(certificate), document_digest(document(facts)))
+    return Proved(theorem, how, problem, to_bytes(certificate))
 
 
 def _named(facts: FactSet, state: Mapping[int, Fraction]) -> dict[str, Fraction]:

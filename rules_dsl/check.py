@@ -607,9 +607,6 @@ class _Checker(Typing):
         match claim:
             case t.AlwaysSome(effect):
                 self._number(effect, claim)
-                if theorem.given is not None and effect in _names(theorem.given):
-                    hint = "write what is to hold of it as a rule"
-                    self.say("theorem", f"`{effect}` is sought and cannot be assumed", theorem.given, hint)
             case t.Raising(_, cause, effect):
                 for name in (cause, effect):
                     self._number(name, claim)
