@@ -18,7 +18,7 @@ Powers = tuple[tuple[str, int], ...]
 
 
 class Quotient(Exception):
-    """A quotient that cannot be multiplied out; `name` is the quantity that may be zero, where one stands in the way."""
+    """A quotient that cannot be multiplied out; `name` is the quantity that may be zero, where one is in the way."""
 
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
@@ -49,7 +49,12 @@ def positive(given: c.Cond, vocabulary: Mapping[str, c.Declared]) -> frozenset[s
         rest = sum((x.number for x in terms if not x.powers and not x.nodes), Fraction(0))
         slopes = [x for x in terms if x.powers or x.nodes]
         # rest - a*x <= 0 with rest >= 0 and a > 0 keeps x at or above zero, and off it when rest > 0 or strictly.
-        if len(slopes) == 1 and not slopes[0].nodes and slopes[0].number < 0 and (rest > 0 or (not rest and part.strict)):
+        if (
+            len(slopes) == 1
+            and not slopes[0].nodes
+            and slopes[0].number < 0
+            and (rest > 0 or (not rest and part.strict))
+        ):
             ((name, power), *others) = slopes[0].powers
             if power == 1 and not others:
                 found.add(name)

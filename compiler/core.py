@@ -269,8 +269,8 @@ class CoreTheorem:
     """A claim about every rule of a subject that is checked at a command, or about curves and no subject.
 
     `always_some`: where `given` holds some `effect` is allowed. `never_more`, `never_less`: as `cause` rises alone and
-    `given` holds at both ends. `keeps`, `after` and `nowhere_above`: where every rule complies and `given` holds, `then`
-    holds. `extra` declares what only the theorem speaks of; `shown` is what people want to see of a state, with its unit.
+    `given` holds at both ends. `keeps`, `after` and `nowhere_above`: where every rule complies and `given` holds,
+    `then` holds. `extra` declares what only the theorem speaks of; `shown` is what people want to see of a state.
     """
 
     id: str

@@ -277,9 +277,9 @@ class _Search:
                 return ((v, 1),), 0
         for v in (x, y):
             for row in _all_rows(node):
-                terms, c = self._beside(v, row)
-                if len(terms) > 1 and self._open(node, terms, c):
-                    return terms, c
+                beside, c = self._beside(v, row)
+                if len(beside) > 1 and self._open(node, beside, c):
+                    return beside, c
         found: list[tuple[Fraction, int, Fraction]] = []
         for row in _all_rows(node):
             terms = dict(row[1])

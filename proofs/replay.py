@@ -1,4 +1,4 @@
-"""Counterexamples, told by the reference interpreter: what each rule says of the states, in physical units, with clauses.
+"""Counterexamples, told by the reference interpreter: what each rule says of the states, in physical units.
 
 The search works on facts; the interpreter works on the rules themselves, those that facts cannot express included.
 """
@@ -6,12 +6,13 @@ The search works on facts; the interpreter works on the rules themselves, those 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 from compiler.core import CoreTheorem, Declared, names
 from compiler.instance import Instance
 from compiler.to_exact import Finding, Subject, Verdict, holds, judge, value
-from rules_dsl.units import show
+from rules_dsl.units import Unit, show
 
 PASSES = (Verdict.COMPLIES, Verdict.NOT_APPLICABLE)
 
@@ -36,12 +37,12 @@ def replayed(theorem: CoreTheorem, instance: Instance, states: Sequence[Mapping[
         refused, allowed = subjects
         lines = [*_refused(theorem, instance, refused, vocabulary), *_complies(theorem, instance, allowed)]
         at = _shown(theorem.cause, allowed, vocabulary)
-        return (*lines, f"with {at} every rule lets it pass")
+        return (*lines, f"with {at}: every rule lets it pass")
     (subject,) = subjects
     if holds(theorem.then, subject):
         raise Disagrees("the interpreter finds that what is claimed holds")
     lines = list(_complies(theorem, instance, subject))
-    return (*lines, *(f"{text} {show(value(expr, subject), unit)}" for text, expr, unit in theorem.shown))
+    return (*lines, *(f"{text} {_told(value(expr, subject), unit)}" for text, expr, unit in theorem.shown))
 
 
 def _findings(instance: Instance, subject: Subject) -> Iterator[Finding]:
@@ -56,7 +57,7 @@ def _complies(theorem: CoreTheorem, instance: Instance, subject: Subject) -> Ite
         if finding.verdict not in PASSES:
             raise Disagrees(f"the interpreter finds that `{rule.id}` does not let it pass")
         if finding.margin is not None and any(n in commanded for node in rule.nodes() for n in names(node)):
-            yield f"{rule.id} ({rule.clause}) complies, by {show(finding.margin, rule.unit)}"
+            yield f"{rule.id} ({rule.clause}) complies, by {_told(finding.margin, rule.unit)}"
 
 
 def _refused(
@@ -67,8 +68,18 @@ def _refused(
     told = ", ".join(_shown(n, subject, vocabulary) for n in (theorem.cause, theorem.effect) if n)
     if against is None:
         raise Disagrees(f"the interpreter finds that every rule lets {told} pass")
-    by = f", by {show(-against.margin, against.rule.unit)}" if against.margin is not None else ""
-    yield f"with {told} {against.rule.id} ({against.rule.clause}) refuses{by}"
+    by = f", by {_told(-against.margin, against.rule.unit)}" if against.margin is not None else ""
+    yield f"with {told}: {against.rule.id} ({against.rule.clause}) refuses{by}"
+
+
+def _told(number: Fraction, in_unit: Unit) -> str:
+    """A number in a unit: as it is where that is short, else to twelve digits."""
+    exact = show(number, in_unit)
+    scaled = number / in_unit.factor
+    if len(exact) <= 20 and "/" not in exact.removesuffix(in_unit.text):
+        return exact
+    rounded = Decimal(scaled.numerator) / Decimal(scaled.denominator)
+    return f"about {rounded:.12g} {in_unit.text}".rstrip()
 
 
 def _shown(name: str, subject: Subject, vocabulary: Mapping[str, Declared]) -> str:

@@ -100,7 +100,12 @@ class _Checker(Typing):
             self._adoption(adoption)
         for rule in p.rules:
             self._rule(rule)
-        for _, theorem in p.theorems:
+        named: dict[str, t.Theorem] = {}
+        for home, theorem in p.theorems:
+            first = named.setdefault(f"{home}/{theorem.name}", theorem)
+            if first is not theorem:
+                where = f"the first is at {first.span.file}:{first.span.line}"
+                self.say("twice", f"`{theorem.name}` is declared twice", theorem, where)
             self._theorem(theorem)
 
     # declarations
@@ -411,8 +416,9 @@ class _Checker(Typing):
             if name in _reachable(name, uses):
                 fits = False
                 self.say("circle", f"`{name}` is defined by itself", p.definitions[name])
-        statements: dict[str, t.Node] = {**p.definitions, **p.running, **{e.rule.name: e.rule for e in p.rules}}
-        for name, statement in statements.items() if fits else ():
+        statements: list[tuple[str, t.Node]] = [*p.definitions.items(), *p.running.items()]
+        statements += [(e.rule.name, e.rule) for e in p.rules] + [(x.name, x) for _, x in p.theorems]
+        for name, statement in statements if fits else ():
             inside = all(_small(size[other]) for other in _names(statement) & size.keys())
             if not _small(_written_out(statement, size)):
                 fits = False
@@ -617,8 +623,12 @@ class _Checker(Typing):
     def _leads(self, claim: t.Leads) -> None:
         self.divides = True
         self.condition(claim.condition)
+        before = len(self.findings)
         if claim.after is not None:
             self.needs(claim.after, TIME, "a duration")
+        if len(self.findings) > before:
+            self.divides = False
+            return
         for parts in (claim.steps, claim.off_by):
             seen: set[str] = set()
             for part in parts:
@@ -653,7 +663,10 @@ class _Checker(Typing):
     def _number(self, name: str, node: t.Node) -> Kind | None:
         """The kind of a quantity that a theorem names; None after a finding."""
         known = self.value_of(name)
-        if known is None or known[0].names or not known[1]:
+        if known is not None and known[0].names:
+            self.say("kind", f"{words(known[0])} is not a number", node)
+            return None
+        if known is None or not known[1]:
             self.unknown("quantity", name, node, [*self.program.quantities])
             return None
         self._reach(name, known[1], node)
