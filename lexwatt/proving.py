@@ -27,7 +27,7 @@ from jurisdictions.loader import sources_of
 from lexwatt.authoring import For, Known, On, Paths, day, err, known_on, out, places, read_packs
 from lexwatt.show import answer_lines
 from lexwatt.site import decide
-from proofs import analyses, maker, replay, theorems
+from proofs import analyses, cases, maker, replay, theorems
 from proofs.analyses import Analysis, Finding
 from proofs.checker.certificate import Bad, refutes
 from proofs.checker.claim import claim_from_bytes, claim_from_json
@@ -40,7 +40,7 @@ CONSISTENT_AT = ("command", "bid")
 """Where somebody asks for one thing now; schedules and traces have many steps, and nobody commands a measurement."""
 
 
-PROVERS = (analyses, theorems, replay, maker, lowering, claims, clear)
+PROVERS = (analyses, theorems, cases, replay, maker, lowering, claims, clear)
 """The modules whose text decides answers: one that changed asks anew."""
 
 

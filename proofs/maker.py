@@ -242,7 +242,7 @@ class _Search:
 
     def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: Sequence[tuple[int, int, int]]) -> Tree:
         """Adds products of rows and bounds that exclude the point, whichever product they are about; failing that,
-        splits the range of a factor of the first in two."""
+        splits on what a factor may be."""
         wrapped: list[tuple[int, int]] = []
         inner = node.copy()
         for i, j in dict.fromkeys(pair for _, x, y in wrong for pair in self._pairs(node, x, y)):
@@ -258,7 +258,7 @@ class _Search:
             for i, j in reversed(wrapped):
                 tree = ("P", i, j, tree)
             return tree
-        terms, c = self._where(node, point, wrong[0])
+        terms, c = self._where(node, point, wrong)
         below, above = node.copy(), node.copy()
         below.cuts = above.cuts = node.cuts + 1
         below.linear.append(("L", terms, c, False))
@@ -266,32 +266,33 @@ class _Search:
         return ("C", terms, c, self.run(below), self.run(above))
 
     def _where(
-        self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]
+        self, node: _Node, point: Mapping[int, Fraction], wrong: Sequence[tuple[int, int, int]]
     ) -> tuple[tuple[tuple[int, int], ...], int]:
-        """Row and value at which to split: at zero where a factor may have either sign, then where what multiplies a
-        factor in some row changes sign, otherwise in the middle of the wider factor."""
-        w, x, y = wrong
-        ends = {v: self._ends(node, v) for v in (x, y)}
-        for v in (x, y):
-            if ends[v][0] < 0 < ends[v][1]:
+        """Row and value at which to split: at zero where a factor of a wrong product may have either sign, then where
+        what multiplies a factor in some row changes sign, otherwise in the middle of the first one's wider factor."""
+        ends = {v: self._ends(node, v) for product in wrong for v in product[1:]}
+        for v, (low, high) in ends.items():
+            if low < 0 < high:
                 return ((v, 1),), 0
-        for v in (x, y):
-            for row in _all_rows(node):
+        rows = list(_all_rows(node))
+        for v in ends:
+            for row in rows:
                 beside, c = self._beside(v, row)
                 if len(beside) > 1 and self._open(node, beside, c):
                     return beside, c
-        found: list[tuple[Fraction, int, Fraction]] = []
-        for row in _all_rows(node):
-            terms = dict(row[1])
-            for v, other in ((x, y), (y, x)):
-                if terms.get(w) and x != y:
-                    at = Fraction(-terms.get(other, 0), terms[w])
-                    if ends[v][0] < at < ends[v][1]:
-                        found.append((abs(at - point[v]), v, at))
-        if found:
-            _, v, at = min(found)
-            return ((v, at.denominator),), at.numerator
-        wide = max((x, y), key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
+        for w, x, y in wrong:
+            found: list[tuple[Fraction, int, Fraction]] = []
+            for row in rows:
+                terms = dict(row[1])
+                for v, other in ((x, y), (y, x)):
+                    if terms.get(w) and x != y:
+                        at = Fraction(-terms.get(other, 0), terms[w])
+                        if ends[v][0] < at < ends[v][1]:
+                            found.append((abs(at - point[v]), v, at))
+            if found:
+                _, v, at = min(found)
+                return ((v, at.denominator),), at.numerator
+        wide = max(wrong[0][1:], key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
         return ((wide, 1),), int(sum(ends[wide]) // 2)
 
     def _beside(self, v: int, row: Fact) -> tuple[tuple[tuple[int, int], ...], int]:

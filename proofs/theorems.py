@@ -20,7 +20,8 @@ from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
 from compiler.lower import CannotLower, conjunction, disjunction, lower, lowerable
 from compiler.to_z3 import find
-from proofs.checker.certificate import Problem, refutes
+from proofs.cases import refute_by_cases
+from proofs.checker.certificate import Problem, Tree, refutes
 from proofs.checker.claim import from_bytes
 from proofs.encode import claim_json, to_bytes
 from proofs.maker import Satisfiable, Undecided, refute
@@ -28,6 +29,8 @@ from proofs.replay import Disagrees, replayed
 from rules_dsl.units import unit
 
 MAX_POLICIES = 12
+CASE_SECONDS = 20.0
+"""How long one rule alone is tried before all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +200,9 @@ def _monotone(theorem: CoreTheorem, facts: FactSet, given: Fact, cause: int) -> 
 
     Rules that do not speak of the cause say the same at both: they are used only where the claim fails without them.
     """
-    speaking = [(cause in facts.plain(_rule(r)), _rule(r)) for r in facts.rules if r.blocks]
-    rules = conjunction([rule for speaks, rule in speaking if speaks])
-    rest = [rule for speaks, rule in speaking if not speaks]
+    rules = [_rule(r) for r in facts.rules if r.blocks]
+    speaking = [rule for rule in rules if cause in facts.plain(rule)]
+    rest = [rule for rule in rules if rule not in speaking]
     plain = len(facts.variables)
     # Positions: the plain variables with the lower cause, one more for the higher cause, then the products of each.
     higher = plain
@@ -222,22 +225,29 @@ def _monotone(theorem: CoreTheorem, facts: FactSet, given: Fact, cause: int) -> 
         box.append((min(corners), max(corners)))
     more = theorem.kind == "never_more"
     wide, narrow = (higher_of, lower_of) if more else (lower_of, higher_of)
-    goal: list[Fact] = [
+    assumed: list[Fact] = [
         ("L", ((cause, 1), (higher, -1)), 0, False),
         *(() if given == TRUE else (_moved(given, lower_of), _moved(given, higher_of))),
-        _moved(rules, wide),
-        negate(_moved(rules, narrow)),
     ]
+    refused: Fact = ("O", tuple(negate(_moved(rule, narrow)) for rule in speaking))
+    goal = (*assumed, refused, *(_moved(rule, wide) for rule in speaking))
     there, here = ("higher", "lower") if more else ("lower", "higher")
-    if rest and _example(box, products, goal) is not None:
-        goal += [_moved(rule, lower_of) for rule in rest]
+    how = f"what is allowed at a {there} {theorem.cause} is allowed at a {here} one"
+    problem = Problem(len(box), tuple(box), frozenset(), tuple(products), goal)
+    try:
+        # A rule that refuses has mostly itself alone to thank for having allowed.
+        before = len(assumed)
+        using = [[*range(before), before + 1 + k] for k in range(len(speaking))]
+        return _proved(theorem, problem, refute_by_cases(problem, before, using, CASE_SECONDS), how)
+    except (Satisfiable, Undecided):
+        pass
+    goal += tuple(_moved(rule, lower_of) for rule in rest)
     state = _example(box, products, goal)
-    if state is not None:
-        low, high = _named(facts, state), _named(facts, {**state, cause: state[higher]})
-        what = f"this {theorem.effect} is refused at the {here} {theorem.cause} and allowed at the {there}"
-        return Refuted(theorem, what, (low, high), (low, high) if more else (high, low))
-    problem = Problem(len(box), tuple(box), frozenset(), tuple(products), tuple(goal))
-    return _certify(theorem, problem, f"what is allowed at a {there} {theorem.cause} is allowed at a {here} one")
+    if state is None:
+        return _certify(theorem, replace(problem, facts=goal), how)
+    low, high = _named(facts, state), _named(facts, {**state, cause: state[higher]})
+    what = f"this {theorem.effect} is refused at the {here} {theorem.cause} and allowed at the {there}"
+    return Refuted(theorem, what, (low, high), (low, high) if more else (high, low))
 
 
 _IMPLIED = {
@@ -293,9 +303,12 @@ def _problem(facts: FactSet, goal: Sequence[Fact]) -> Problem:
 
 def _certify(theorem: CoreTheorem, problem: Problem, how: str) -> Answer:
     try:
-        certificate = refute(problem)
+        return _proved(theorem, problem, refute(problem), how)
     except Undecided as error:
         return Unknown(theorem, str(error))
+
+
+def _proved(theorem: CoreTheorem, problem: Problem, certificate: Tree, how: str) -> Proved:
     if not refutes(problem, certificate):
         raise RuntimeError(f"the certificate for `{theorem.id}` does not check")
     return Proved(theorem, how, problem, to_bytes(certificate))
