@@ -15,11 +15,12 @@ from compiler.bind import substitute
 from compiler.clear import cleared, positive
 from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
-from compiler.facts import TRUE, Fact, FactSet, RuleFact, negate
+from compiler.facts import TRUE, Fact, FactSet, negate
 from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
-from compiler.lower import CannotLower, conjunction, disjunction, lower, lowerable
+from compiler.lower import CannotLower, conjunction, lower, lowerable
 from compiler.to_z3 import find
+from proofs.analyses import choices, rule_fact
 from proofs.cases import refute_by_cases
 from proofs.checker.certificate import Problem, Tree, refutes
 from proofs.checker.claim import from_bytes
@@ -103,7 +104,8 @@ def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
         if name and name not in facts.index():
             return Unknown(theorem, f"no rule speaks of `{name}`")
     try:
-        answer = _answer(theorem, facts, given, fails)
+        whole = choices(Instance(kept.subject, kept.core, vocabulary, ()), facts)
+        answer = _answer(theorem, facts, Problem(facts.size, facts.box(), whole, facts.products, (given,)), fails)
         if isinstance(answer, Refuted):
             units = {name: d.resolution for name, d in vocabulary.items()}
             states = [{n: s * units[n] for n, s in state.items()} for state in answer.played]
@@ -137,7 +139,8 @@ def _demanding(theorem: CoreTheorem, condition: core.Cond) -> core.CoreRule:
     )
 
 
-def _answer(theorem: CoreTheorem, facts: FactSet, given: Fact, fails: Fact) -> Answer:
+def _answer(theorem: CoreTheorem, facts: FactSet, given: Problem, fails: Fact) -> Answer:
+    """`given` says of what is assumed that it holds."""
     positions = facts.index()
     match theorem.kind:
         case "always_some":
@@ -148,34 +151,31 @@ def _answer(theorem: CoreTheorem, facts: FactSet, given: Fact, fails: Fact) -> A
             return _implied(theorem, facts, given, fails)
 
 
-def _example(
-    box: Sequence[tuple[int, int]], products: Sequence[tuple[int, int, int]], facts: Sequence[Fact]
-) -> dict[int, Fraction] | None:
-    """A state that satisfies the facts, away from the ends of the ranges where there is one: people read it."""
-    for part in (20, 200, 2000):
-        inner = [(low + (high - low) // part, high - (high - low) // part) for low, high in box]
-        found = find(inner, products, facts)
+def _example(problem: Problem) -> dict[int, Fraction] | None:
+    """A state that satisfies the problem, away from the ends of the ranges where there is one: people read it."""
+    box = [(low, high) for low, high in problem.box if low is not None and high is not None]
+    for part in (20, 200, 2000, None):
+        inner = [
+            (low + (high - low) // part, high - (high - low) // part) if part else (low, high) for low, high in box
+        ]
+        found = find(inner, problem.products, problem.facts, ints=problem.ints)
         if found is not None:
             return found
-    return find(box, products, facts)
+    return None
 
 
-def _rule(rule: RuleFact) -> Fact:
-    return disjunction([negate(rule.scope), rule.body])
-
-
-def _always_some(theorem: CoreTheorem, facts: FactSet, given: Fact, command: int) -> Answer:
+def _always_some(theorem: CoreTheorem, facts: FactSet, given: Problem, command: int) -> Answer:
     """Constant policies, found one by one, that together leave no state without an allowed command."""
     # Rules that do not speak of the command can refuse it only for reasons that no other command mends.
-    rules = conjunction([_rule(r) for r in facts.rules if r.blocks and command in facts.plain(_rule(r))])
+    rules = conjunction([rule_fact(r) for r in facts.rules if r.blocks and command in facts.plain(rule_fact(r))])
     box = facts.box()
     policies: list[int] = []
-    failing: list[Fact] = [] if given == TRUE else [given]
+    failing = [fact for fact in given.facts if fact != TRUE]
     candidate = 0
     while len(policies) < MAX_POLICIES:
         policies.append(candidate)
         failing.append(negate(substitute(facts, rules, {command: candidate})))
-        state = _example(box, facts.products, failing)
+        state = _example(replace(given, facts=tuple(failing)))
         if state is None:
             break
         state.pop(command, None)
@@ -189,18 +189,18 @@ def _always_some(theorem: CoreTheorem, facts: FactSet, given: Fact, command: int
         candidate = round(min(max(Fraction(0), nearest.low), nearest.high))
         if candidate in policies:
             return Unknown(theorem, "constant policies do not cover every state")
-    problem = Problem(facts.size, box, frozenset(), facts.products, tuple(failing))
+    problem = replace(given, facts=tuple(failing))
     shown = ", ".join(f"{p} {facts.variables[command].unit}" for p in policies)
     return _certify(theorem, problem, f"one of {shown} is always allowed")
 
 
-def _monotone(theorem: CoreTheorem, facts: FactSet, given: Fact, cause: int) -> Answer:
+def _monotone(theorem: CoreTheorem, facts: FactSet, given: Problem, cause: int) -> Answer:
     """Whatever is allowed at the higher cause is allowed at the lower one (`never_more`), or the other way about
     (`never_less`), all else equal.
 
     Rules that do not speak of the cause say the same at both: they are used only where the claim fails without them.
     """
-    rules = [_rule(r) for r in facts.rules if r.blocks]
+    rules = [rule_fact(r) for r in facts.rules if r.blocks]
     speaking = [rule for rule in rules if cause in facts.plain(rule)]
     rest = [rule for rule in rules if rule not in speaking]
     plain = len(facts.variables)
@@ -227,13 +227,13 @@ def _monotone(theorem: CoreTheorem, facts: FactSet, given: Fact, cause: int) -> 
     wide, narrow = (higher_of, lower_of) if more else (lower_of, higher_of)
     assumed: list[Fact] = [
         ("L", ((cause, 1), (higher, -1)), 0, False),
-        *(() if given == TRUE else (_moved(given, lower_of), _moved(given, higher_of))),
+        *(_moved(fact, to) for fact in given.facts if fact != TRUE for to in (lower_of, higher_of)),
     ]
     refused: Fact = ("O", tuple(negate(_moved(rule, narrow)) for rule in speaking))
-    goal = (*assumed, refused, *(_moved(rule, wide) for rule in speaking))
+    goal: tuple[Fact, ...] = (*assumed, refused, *(_moved(rule, wide) for rule in speaking))
     there, here = ("higher", "lower") if more else ("lower", "higher")
     how = f"what is allowed at a {there} {theorem.cause} is allowed at a {here} one"
-    problem = Problem(len(box), tuple(box), frozenset(), tuple(products), goal)
+    problem = Problem(len(box), tuple(box), given.ints, tuple(products), goal)
     try:
         # A rule that refuses has mostly itself alone to thank for having allowed.
         before = len(assumed)
@@ -241,10 +241,10 @@ def _monotone(theorem: CoreTheorem, facts: FactSet, given: Fact, cause: int) -> 
         return _proved(theorem, problem, refute_by_cases(problem, before, using, CASE_SECONDS), how)
     except (Satisfiable, Undecided):
         pass
-    goal += tuple(_moved(rule, lower_of) for rule in rest)
-    state = _example(box, products, goal)
+    problem = replace(problem, facts=(*goal, *(_moved(rule, lower_of) for rule in rest)))
+    state = _example(problem)
     if state is None:
-        return _certify(theorem, replace(problem, facts=goal), how)
+        return _certify(theorem, problem, how)
     low, high = _named(facts, state), _named(facts, {**state, cause: state[higher]})
     what = f"this {theorem.effect} is refused at the {here} {theorem.cause} and allowed at the {there}"
     return Refuted(theorem, what, (low, high), (low, high) if more else (high, low))
@@ -264,27 +264,27 @@ _IMPLIED = {
 """How a claim that follows from the rules and from what it assumes is told, when it is proved and when it is false."""
 
 
-def _implied(theorem: CoreTheorem, facts: FactSet, given: Fact, fails: Fact) -> Answer:
+def _implied(theorem: CoreTheorem, facts: FactSet, given: Problem, fails: Fact) -> Answer:
     """Nothing satisfies the rules and what is assumed, and not what is claimed."""
     how, what = _IMPLIED[theorem.kind]
-    rules = [_rule(r) for r in facts.rules if r.blocks]
-    box = facts.box()
-    if find(box, facts.products, [given, *rules]) is None:
+    rules = [rule_fact(r) for r in facts.rules if r.blocks]
+    assumed = replace(given, facts=(*given.facts, *rules))
+    if find(facts.box(), facts.products, assumed.facts, ints=given.ints) is None:
         return Unknown(theorem, "no state was found in which what it assumes holds and every rule complies")
     # Rules about other things are rarely needed and make a search long.
-    about = facts.plain(given) | facts.plain(fails)
+    about = set().union(*(facts.plain(fact) for fact in (*given.facts, fails)))
     near = [rule for rule in rules if facts.plain(rule) <= about]
     try:
-        answer = _certify(theorem, _problem(facts, (given, fails, *near)), how)
+        answer = _certify(theorem, replace(given, facts=(*given.facts, fails, *near)), how)
         if isinstance(answer, Proved) or len(near) == len(rules):
             return answer
     except Satisfiable:
         pass
-    goal = (given, fails, *rules)
-    state = _example(box, facts.products, goal)
+    problem = replace(given, facts=(*given.facts, fails, *rules))
+    state = _example(problem)
     if state is None:
         try:
-            return _certify(theorem, _problem(facts, goal), how)
+            return _certify(theorem, problem, how)
         except Satisfiable as point:
             state = point.values
     shown = _named(facts, state)
@@ -295,10 +295,6 @@ def _moved(fact: Fact, to: Mapping[int, int]) -> Fact:
     if fact[0] == "L":
         return ("L", tuple(sorted((to.get(i, i), a) for i, a in fact[1])), fact[2], fact[3])
     return (fact[0], tuple(_moved(part, to) for part in fact[1]))
-
-
-def _problem(facts: FactSet, goal: Sequence[Fact]) -> Problem:
-    return Problem(facts.size, facts.box(), frozenset(), facts.products, tuple(goal))
 
 
 def _certify(theorem: CoreTheorem, problem: Problem, how: str) -> Answer:

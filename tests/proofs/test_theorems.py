@@ -286,6 +286,12 @@ TOYS = {
         Unknown,
         "no state was found in which what it assumes holds and every rule complies",
     ),
+    "half of a choice is none": (
+        f"a command that complies keeps previous_setpoint <= 5 kW {STEP} active_power",
+        ["it must hold that active_power <= 5 kW or not phase in {three_phase, L1, L2, L3}"],
+        Proved,
+        "",
+    ),
     "three in a product": (
         "after command_duration of a command that complies, active_power * rated_power <= 5 kW * rated_power "
         "where active_power changes at active_power / 1 s",
