@@ -25,7 +25,7 @@ from lexwatt import authoring, proving
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.show import answer_lines, closing_table, event_line
-from lexwatt.site import Folder, load_rules, load_site, open_guard
+from lexwatt.site import PROVED, Folder, load_rules, load_site, open_guard
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
 from proofs.checker.receipt import open_receipt, read_record, verify_receipt
@@ -174,7 +174,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     out.print(f"{len(fleet.units)} units of {fleet.site} in {fleet.country}: {size}", markup=False)
 
     out.rule("2  the rules in force, and what is proved of them", align="left")
-    rules = load_rules(["entsoe", "operator"], day(on))
+    rules = load_rules(["entsoe", "operator"], day(on), PROVED)
     instruments = len({rule.clause.rsplit(",", 1)[0] for rule in rules.core.rules})
     out.print(f"{len(rules.core.rules)} rules from {instruments} instruments, in force on {rules.on}", markup=False)
     for answer in rules.answers:

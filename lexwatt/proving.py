@@ -15,8 +15,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from compiler import claims, clear
-from compiler import lower as lowering
 from compiler.core import Core, Declared
 from compiler.from_syntax import to_core
 from compiler.inputs import read
@@ -26,8 +24,8 @@ from compiler.to_exact import Unusable, judge
 from jurisdictions.loader import sources_of
 from lexwatt.authoring import For, Known, On, Paths, day, err, known_on, out, places, read_packs
 from lexwatt.show import answer_lines
-from lexwatt.site import decide
-from proofs import analyses, cases, maker, replay, theorems
+from lexwatt.site import PROVED, decide, provers
+from proofs import analyses
 from proofs.analyses import Analysis, Finding
 from proofs.checker.certificate import Bad, refutes
 from proofs.checker.claim import claim_from_bytes, claim_from_json
@@ -40,15 +38,11 @@ CONSISTENT_AT = ("command", "bid")
 """Where somebody asks for one thing now; schedules and traces have many steps, and nobody commands a measurement."""
 
 
-PROVERS = (analyses, theorems, cases, replay, maker, lowering, claims, clear)
-"""The modules whose text decides answers: one that changed asks anew."""
-
-
 def prove(
     path: Paths,
     on: On = "",
     keep: Annotated[Path | None, typer.Option("--out", help="Store certificates here.")] = None,
-    cache: Annotated[Path, typer.Option("--cache", help="Answers found before, by digest.")] = Path("var/proved"),
+    cache: Annotated[Path, typer.Option("--cache", help="Answers found before, by digest.")] = PROVED,
     every: Annotated[bool, typer.Option("--all", help="Also list what is as one hopes.")] = False,
 ) -> None:
     """Decides theorems, and whether rules can be met, can be broken, are needed, and always leave some command.
@@ -80,7 +74,7 @@ def _remembered(
     group: Sequence[str], when: Day, what: str, cache: Path, find: Callable[[Sequence[str], Day], Answer]
 ) -> Answer:
     """The answer found before for the same rule texts, day and code, its certificates checked again; or found now."""
-    code = b"".join(Path(str(m.__file__)).read_bytes() for m in PROVERS)
+    code = provers()
     texts = json.dumps([what, str(when), sorted(sources_of(list(group)).items())]).encode()
     place = cache / (hashlib.sha256(texts + code).hexdigest() + ".json")
     try:

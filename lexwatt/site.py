@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from compiler.core import Core
+from compiler import claims, clear
+from compiler import lower as lowering
+from compiler.core import Core, CoreTheorem
 from compiler.from_syntax import to_core
 from compiler.instance import of_one
 from guardrails.fleet import Fleet, load_site
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
 from jurisdictions.loader import load
+from proofs import analyses, cases, maker, replay, theorems
+from proofs.checker.certificate import Bad, refutes
+from proofs.checker.claim import claim_from_json
+from proofs.encode import to_bytes
 from proofs.keys import SigningKey, load_or_create
 from proofs.ledger import Ledger
 from proofs.theorems import Answer, Proved, prove
@@ -80,15 +88,45 @@ class Rules:
     answers: tuple[Answer, ...]
 
 
-def load_rules(packs: Sequence[str | Path], on: date) -> Rules:
+PROVED = Path("var/proved")
+"""Where proofs are remembered."""
+PROVERS = (analyses, theorems, cases, replay, maker, lowering, claims, clear)
+"""The modules whose text decides answers: one that changed asks anew."""
+
+
+def provers() -> bytes:
+    """The text of the modules that decide answers."""
+    return b"".join(Path(str(m.__file__)).read_bytes() for m in PROVERS)
+
+
+def load_rules(packs: Sequence[str | Path], on: date, remembered: Path | None = None) -> Rules:
     """The rules of packs in force on a day, with every theorem decided. Raises `RulesError`."""
     core = to_core(load(packs), on)
-    return Rules(core, on, decide(core))
+    return Rules(core, on, decide(core, remembered))
 
 
-def decide(core: Core) -> tuple[Answer, ...]:
-    """An answer for each theorem of the rules."""
-    return tuple(prove(theorem, of_one(core, theorem.subject, "command")) for theorem in core.theorems)
+def decide(core: Core, remembered: Path | None = None) -> tuple[Answer, ...]:
+    """An answer for each theorem of the rules; proofs in the folder `remembered` are checked again, not sought."""
+    return tuple(_decided(theorem, core, remembered) for theorem in core.theorems)
+
+
+def _decided(theorem: CoreTheorem, core: Core, remembered: Path | None) -> Answer:
+    name = hashlib.sha256(f"{core.digest} {theorem.id} ".encode() + provers()).hexdigest()
+    place = remembered / f"{name}.theorem.json" if remembered else None
+    try:
+        if place is not None:
+            data = place.read_bytes()
+            problem, tree = claim_from_json(data)
+            if refutes(problem, tree):
+                told = json.loads(data)
+                return Proved(theorem, told["how"], problem, to_bytes(tree), told["ruleset"])
+    except (OSError, ValueError, KeyError, TypeError, Bad):
+        pass
+    answer = prove(theorem, of_one(core, theorem.subject, "command"))
+    if place is not None and isinstance(answer, Proved):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _store(place, answer.to_document())
+    return answer
 
 
 def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> Guard:

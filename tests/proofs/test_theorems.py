@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,19 @@ def test_every_theorem_of_the_shipped_packs_is_proved_by_a_certificate_that_chec
             assert not refutes(weaker, ("F", ()))
             kinds[answer.theorem.kind] += 1
     assert set(kinds) == {"always_some", "never_more", "never_less", "keeps", "after", "nowhere_above"}
+
+
+def test_a_remembered_proof_is_checked_and_one_that_does_not_check_is_sought_anew(tmp_path: Path) -> None:
+    rules = to_core(load(["nordic"]), DAY)
+    (first,) = decide(rules, tmp_path)
+    assert isinstance(first, Proved)
+    (place,) = tmp_path.iterdir()
+    assert decide(rules, tmp_path) == (first,)
+    kept = json.loads(place.read_bytes())
+    for spoilt in (b"", b"{}", json.dumps({**kept, "certificate": ["F", []]}).encode(), place.read_bytes()[:-9]):
+        place.write_bytes(spoilt)
+        assert decide(rules, tmp_path) == (first,)
+        assert json.loads(place.read_bytes()) == kept
 
 
 BROKEN = {
