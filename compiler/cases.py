@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from compiler import core as c
-from compiler.from_syntax import bounds, in_core
+from compiler.bounds import bounds
+from compiler.from_syntax import in_core
 from rules_dsl import tree as t
 from rules_dsl.check import clause
 from rules_dsl.format import expression

@@ -13,8 +13,8 @@ from fractions import Fraction
 from math import ceil, gcd, lcm
 
 from compiler import core as c
+from compiler.bounds import bounds
 from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions, negate
-from compiler.from_syntax import bounds
 from compiler.instance import Instance
 
 Range = tuple[Fraction, Fraction]

@@ -20,6 +20,7 @@ from jurisdictions.loader import sources_of
 from lexwatt import authoring, comparing, exporting, proving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
+from lexwatt.remembered import PROVED
 from lexwatt.show import answer_lines, closing_table, event_line
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
@@ -187,7 +188,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     out.print(f"{len(fleet.units)} units of {fleet.site} in {fleet.country}: {size}", markup=False)
 
     out.rule("2  the rules in force, and what is proved of them", align="left")
-    rules = load_rules(["entsoe", "operator"], day(on))
+    rules = load_rules(["entsoe", "operator"], day(on), PROVED)
     instruments = len({rule.clause.rsplit(",", 1)[0] for rule in rules.core.rules})
     out.print(f"{len(rules.core.rules)} rules from {instruments} instruments, in force on {rules.on}", markup=False)
     for answer in rules.answers:

@@ -22,7 +22,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-import proofs
 from compiler.cases import cases
 from compiler.core import Declared
 from compiler.document import document
@@ -30,6 +29,7 @@ from compiler.from_syntax import to_core
 from compiler.instance import of_one
 from jurisdictions.loader import sources_of
 from lexwatt.authoring import On, Paths, day, out, read_packs
+from lexwatt.remembered import PROVED, code, decide, keep
 from lexwatt.show import answer_lines, finding_lines
 from proofs import tables
 from proofs.analyses import Analysis, Finding, expressible
@@ -51,7 +51,7 @@ def prove(
     path: Paths,
     on: On = "",
     keep: Annotated[Path | None, typer.Option("--out", help="Store certificates here.")] = None,
-    cache: Annotated[Path, typer.Option("--cache", help="Answers found before, by digest.")] = Path("var/proved"),
+    cache: Annotated[Path, typer.Option("--cache", help="Answers found before, by digest.")] = PROVED,
     every: Annotated[bool, typer.Option("--all", help="Also list what is as one hopes.")] = False,
 ) -> None:
     """Decides theorems; whether rules can be met, can be broken, are needed, and always leave some command; whether
@@ -93,7 +93,7 @@ def _remembered(
     """The answer found before for the same rule texts, day and code, its certificates checked again; or one that is
     being found, and will be kept."""
     texts = json.dumps([what, str(when), sorted(sources_of(list(group)).items())]).encode()
-    place = folder / (hashlib.sha256(texts + _code()).hexdigest() + ".json")
+    place = folder / (hashlib.sha256(texts + code()).hexdigest() + ".json")
     try:
         kept: Answer = json.loads(place.read_text(encoding="utf-8"))
         if not all(_checks(name.endswith(".claim"), data) for name, data in kept["kept"].items()):
@@ -102,15 +102,12 @@ def _remembered(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, Bad):
         found = find(group)
 
-    def keep() -> Answer:
+    def finish() -> Answer:
         answer = found()
-        folder.mkdir(parents=True, exist_ok=True)
-        part = place.with_suffix(".part")
-        part.write_text(json.dumps(answer), encoding="utf-8")
-        part.replace(place)
+        keep(place, json.dumps(answer).encode())
         return answer
 
-    return keep
+    return finish
 
 
 @cache
@@ -119,18 +116,7 @@ def _checks(binary: bool, data: str) -> bool:
     return refutes(*read_claim(base64.b64decode(data)))
 
 
-@cache
-def _code() -> bytes:
-    """A digest of everything that answers depend on beside the rules."""
-    root = Path(str(proofs.__path__[0])).parent
-    files = (p for folder in ("rules_dsl", "compiler", "proofs") for p in (root / folder).rglob("*") if p.is_file())
-    own = [Path(__file__), *(p for p in files if p.suffix in (".py", ".lark", ".txt"))]
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(own))).digest()
-
-
 def _theorems(group: Sequence[str], when: Day) -> Answer:
-    from lexwatt.site import decide
-
     core = to_core(read_packs(list(group)), when)
     answers = decide(core)
     lines = [(False, line) for a in answers for line in answer_lines(a, core)]

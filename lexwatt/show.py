@@ -34,7 +34,7 @@ def answer_lines(answer: Answer, core: Core) -> list[str]:
     if not isinstance(answer, Refuted):
         return [f"[yellow]unknown[/] {escape(title)}", f"        {escape(answer.why)}"]
     lines = [f"[red]false[/]   {escape(title)}", f"        counterexample: {answer.what} where"]
-    declared = core.declared()
+    declared = core.declared() | {d.name: d for d in answer.theorem.extra}
     first = answer.states[0]
     for name in first:
         d = declared[name]
@@ -45,6 +45,7 @@ def answer_lines(answer: Answer, core: Core) -> list[str]:
             if text not in shown:
                 shown.append(text)
         lines.append(f"          {name} = {' then '.join(shown)}")
+    lines += [f"        replayed: {escape(line)}" for line in answer.replay]
     return lines
 
 

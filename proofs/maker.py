@@ -146,8 +146,8 @@ class _Search:
         split = self._violated(node, point)
         if split is not None:
             return self._split(node, split)
-        wrong = next(((w, x, y) for w, x, y in self.problem.products if point[w] != point[x] * point[y]), None)
-        if wrong is None:
+        wrong = [(w, x, y) for w, x, y in self.problem.products if point[w] != point[x] * point[y]]
+        if not wrong:
             raise Satisfiable(point)
         return self._cut(node, point, wrong)
 
@@ -227,10 +227,10 @@ class _Search:
             trees.append(self.run(inner))
         return ("S", split, tuple(trees))
 
-    def _about(self, node: _Node, wrong: tuple[int, int, int]) -> int | None:
+    def _about(self, node: _Node, wrong: Sequence[tuple[int, int, int]]) -> int | None:
         """A disjunction about a factor that is still open: its rows may give the products that are missing, however
         well the point meets it."""
-        factors = set(wrong)
+        factors = {i for product in wrong for i in product}
         best: tuple[int, int] | None = None
         for k, members in enumerate(node.choices):
             if k in node.done or not any(i in factors for m in members for row in _rows(m) for i, _ in row[1]):
@@ -251,12 +251,12 @@ class _Search:
                 best = (alive, k)
         return None if best is None else best[1]
 
-    def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> Tree:
-        """Adds products of rows and bounds that exclude the point; failing that, splits a factor's range in two."""
-        _, x, y = wrong
+    def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: Sequence[tuple[int, int, int]]) -> Tree:
+        """Adds products of rows and bounds that exclude the point, whichever product they are about; failing that,
+        splits on what a factor may be."""
         wrapped: list[tuple[int, int]] = []
         inner = node.copy()
-        for i, j in self._pairs(node, x, y):
+        for i, j in dict.fromkeys(pair for _, x, y in wrong for pair in self._pairs(node, x, y)):
             try:
                 row = product(operand(i, inner), operand(j, inner), self.products)  # type: ignore[arg-type]
             except Bad:
@@ -272,34 +272,52 @@ class _Search:
         split = self._about(node, wrong)
         if split is not None:
             return self._split(node, split)
-        v, scale, c = self._where(node, point, wrong)
+        terms, c = self._where(node, point, wrong)
         below, above = node.copy(), node.copy()
         below.cuts = above.cuts = node.cuts + 1
-        below.linear.append(("L", ((v, scale),), c, False))
-        above.linear.append(("L", ((v, -scale),), -c, True))
-        return ("C", ((v, scale),), c, self.run(below), self.run(above))
+        below.linear.append(("L", terms, c, False))
+        above.linear.append(("L", tuple((i, -a) for i, a in terms), -c, True))
+        return ("C", terms, c, self.run(below), self.run(above))
 
-    def _where(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Variable, scale and value at which to split: at zero where a factor may have either sign, then where a row
-        that multiplies the other factor changes sign, otherwise in the middle of the wider factor."""
-        w, x, y = wrong
-        ends = {v: self._ends(node, v) for v in (x, y)}
-        for v in (x, y):
-            if ends[v][0] < 0 < ends[v][1]:
-                return v, 1, 0
-        found: list[tuple[Fraction, int, Fraction]] = []
-        for row in _all_rows(node):
-            terms = dict(row[1])
-            for v, other in ((x, y), (y, x)):
-                if terms.get(w) and x != y:
-                    at = Fraction(-terms.get(other, 0), terms[w])
-                    if ends[v][0] < at < ends[v][1]:
-                        found.append((abs(at - point[v]), v, at))
-        if found:
-            _, v, at = min(found)
-            return v, at.denominator, at.numerator
-        wide = max((x, y), key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
-        return wide, 1, int(sum(ends[wide]) // 2)
+    def _where(
+        self, node: _Node, point: Mapping[int, Fraction], wrong: Sequence[tuple[int, int, int]]
+    ) -> tuple[tuple[tuple[int, int], ...], int]:
+        """Row and value at which to split: at zero where a factor of a wrong product may have either sign, then where
+        what multiplies a factor in some row changes sign, otherwise in the middle of the first one's wider factor."""
+        ends = {v: self._ends(node, v) for product in wrong for v in product[1:]}
+        for v, (low, high) in ends.items():
+            if low < 0 < high:
+                return ((v, 1),), 0
+        rows = list(_all_rows(node))
+        for v in ends:
+            for row in rows:
+                beside, c = self._beside(v, row)
+                if len(beside) > 1 and self._open(node, beside, c):
+                    return beside, c
+        for w, x, y in wrong:
+            found: list[tuple[Fraction, int, Fraction]] = []
+            for row in rows:
+                terms = dict(row[1])
+                for v, other in ((x, y), (y, x)):
+                    if terms.get(w) and x != y:
+                        at = Fraction(-terms.get(other, 0), terms[w])
+                        if ends[v][0] < at < ends[v][1]:
+                            found.append((abs(at - point[v]), v, at))
+            if found:
+                _, v, at = min(found)
+                return ((v, at.denominator),), at.numerator
+        wide = max(wrong[0][1:], key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
+        return ((wide, 1),), int(sum(ends[wide]) // 2)
+
+    def _beside(self, v: int, row: Fact) -> tuple[tuple[tuple[int, int], ...], int]:
+        """What multiplies a variable in a row: (terms, c) for `terms - c`."""
+        found = {y if x == v else x: dict(row[1]).get(w, 0) for w, x, y in self.problem.products if v in (x, y)}
+        return tuple((i, a) for i, a in sorted(found.items()) if a), -dict(row[1]).get(v, 0)
+
+    def _open(self, node: _Node, terms: tuple[tuple[int, int], ...], c: int) -> bool:
+        """Whether no row says yet on which side of a value a sum lies."""
+        flipped = tuple((i, -a) for i, a in terms)
+        return not any(row[1:3] in ((terms, c), (flipped, -c)) for row in node.linear)
 
     def _width(self, node: _Node, v: int) -> Fraction:
         low, high = node.box[v]
