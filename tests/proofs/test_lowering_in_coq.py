@@ -50,7 +50,7 @@ def shown(instance: Instance) -> int:
 
 
 def shown_of(pack: str, most: int | None = None) -> int:
-    """How many rules of a pack facts can express (or some of them, by chance); each one's facts are shown to mean it."""
+    """How many rules of a pack facts can express (or some, by chance); each one's facts are shown to mean it."""
     core = to_core(load((pack,)), DAY)
     count = 0
     for subject in sorted({rule.subject for rule in core.rules}):
