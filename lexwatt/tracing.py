@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from jurisdictions.facts import KINDS, BadFacts, Fact, FactFile, Worked, fact_files
-from jurisdictions.loader import HOME, load, packs
+from jurisdictions.loader import HOME, packs
 from jurisdictions.worked import AS_OF, Limit, NotRead, Question, questions
-from lexwatt.authoring import err, out
+from lexwatt.authoring import err, out, read_packs
 from lexwatt.evaluate import Evaluator
 from rules_dsl import tree as t
 from rules_dsl.program import PackRule, Program
@@ -71,12 +71,12 @@ class Answered:
 @lru_cache(maxsize=1)
 def everything() -> Program:
     """All packs that ship, read together."""
-    return load(packs())
+    return read_packs(list(packs()))
 
 
 @lru_cache(maxsize=64)
 def _evaluator(names: tuple[str, ...]) -> Evaluator:
-    return Evaluator(load(names))
+    return Evaluator(read_packs(list(names)))
 
 
 def trace(program: Program, facts: Sequence[Fact]) -> list[Traced]:
