@@ -7,7 +7,7 @@ anew changes (prices, state of charge, power in force) is a parameter: the probl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -31,7 +31,7 @@ from rules_dsl.check import UNCERTAINTY
 
 STEP_S = 900
 HOURS = STEP_S / 3600
-STRAY_W = Fraction(2)
+STRAY_W = 2
 """How far a whole-watt set point may lie from the planned power: it makes up for what earlier ones were rounded by."""
 
 
@@ -49,10 +49,8 @@ class UnitModel:
         self.power = self.top * (out - into)
         full = self.top * HOURS / float(unit.usable_energy)
         self.drains, self.fills = full / side, full * side
-        discharging = cp.Variable(STEPS, boolean=True)
-        # Charging and discharging at once burns energy, which no battery does. Where prices let it pay, and `calm` is
-        # zero, the binary forbids it.
-        self.calm = cp.Parameter(STEPS, nonneg=True)
+        # Charging and discharging at once burns energy, which no battery does; it can pay where prices are negative.
+        self.discharging = cp.Variable(STEPS, boolean=True)
         self.constraints: list[Any] = [
             self.soc[0] == self.start,
             self.soc[1:] == self.soc[:-1] - (self.drains * out - self.fills * into),
@@ -61,9 +59,8 @@ class UnitModel:
             self.soc <= 1,
             out <= 1,
             into <= 1,
-            out <= discharging + self.calm,
-            into <= 1 - discharging + self.calm,
         ]
+        self.one_way = [out <= self.discharging, into <= 1 - self.discharging]
         self.energy = (self.top * HOURS / 1e6) * (out - into)
         self.wear = (float(fleet.wear) * self.top * HOURS) * cp.sum(out)
 
@@ -72,7 +69,8 @@ class UnitModel:
 class Model:
     """A plan's optimization problem with the rows that rules put into it; `set` changes what it plans for.
 
-    `margin` is 1 where rows leave room for rounding, 0 where they say what the rules say.
+    `margin` is 1 where rows leave room for rounding, 0 where they say what the rules say. `strict` says of each unit
+    and step whether charging and discharging at once is forbidden by a binary, and not left to prices.
     """
 
     core: Core
@@ -85,8 +83,9 @@ class Model:
     rows: list[Row]
     price: Any
     margin: Any
-    _inverse: Any = None
-    _columns: int = 0
+    strict: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    _inverse: list[tuple[Any, Any]] = field(default_factory=list)
+    _places: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def set(
         self, prices: Prices, start: Mapping[str, Fraction], previous: Mapping[str, Fraction] | None = None
@@ -103,7 +102,6 @@ class Model:
                 raise ValueError(f"{unit}: its state of charge at the start is not given")
             model.start.value = float(start[unit])
             model.before.value = np.array([float(self.previous[unit])])
-            model.calm.value = (self.price.value >= 0).astype(np.float64)
 
     def matrices(self) -> Matrices:
         """The problem as the solver gets it. Raises `NoAnswer` where CVXPY knows no HiGHS."""
@@ -111,37 +109,47 @@ class Model:
             data, chain, inverse = self.problem.get_problem_data(cp.HIGHS, enforce_dpp=True)
         except cp.error.SolverError as error:
             raise NoAnswer(str(error)) from error
-        self._inverse, self._columns = list(zip(chain.reductions, inverse, strict=True)), data["c"].size
-        a, b, n = data["A"].tocsc(), data["b"], data["c"].size
-        lower = np.where(np.arange(b.size) < data["dims"].zero, b, -np.inf)
+        if not self._inverse:
+            self._inverse = list(zip(chain.reductions, inverse, strict=True))
+            self._locate(data["c"].size)
+        a, upper, n = data["A"].tocsc(), data["b"].copy(), data["c"].size
+        lower = np.where(np.arange(upper.size) < data["dims"].zero, upper, -np.inf)
         whole = np.zeros(n, dtype=np.bool_)
-        whole[data["bool_vars_idx"]] = True
+        binary = data["bool_vars_idx"]
+        whole[binary] = True
+        for unit, strict in self.strict.items():
+            whole[self.columns(self.units[unit].discharging)[~strict]] = False
+            for constraint in self.units[unit].one_way:
+                upper[self.places(constraint)[~strict]] = np.inf
         low, high = data["lower_bounds"], data["upper_bounds"]
-        low = np.where(whole, 0, np.full(n, -np.inf) if low is None else low)
-        high = np.where(whole, 1, np.full(n, np.inf) if high is None else high)
+        low = np.full(n, -np.inf) if low is None else low.copy()
+        high = np.full(n, np.inf) if high is None else high.copy()
+        low[binary], high[binary] = 0, 1
         indices, starts = a.indices.astype(np.int32), a.indptr.astype(np.int32)
-        return Matrices(data["c"], starts, indices, a.data, lower, b, low, high, whole)
+        return Matrices(data["c"], starts, indices, a.data, lower, upper, low, high, whole)
 
     def take(self, x: Floats) -> None:
         """Gives the solver's point to the variables."""
         self.problem.unpack(self._inverted(x, None))
 
-    def places(self) -> list[NDArray[np.int64]]:
-        """For each row of the rules, the rows of the matrices that it became, in the shape of its slack."""
+    def places(self, constraint: Any) -> NDArray[np.int64]:
+        """The rows of the matrices that a constraint became, in its shape."""
+        return self._places[constraint.id]
+
+    def columns(self, variable: Any) -> NDArray[np.int64]:
+        """The columns of a variable, in its shape."""
+        return self._places[variable.id]
+
+    def _locate(self, columns: int) -> None:
+        # CVXPY brings a solver's numbers back to variables and constraints; positions in their place tell where each
+        # of them stands in the matrices.
         last = self._inverse[-1][1]
         kept = [*last[HIGHS.EQ_CONSTR], *last[HIGHS.NEQ_CONSTR]]
-        count = np.arange(sum(int(row.size) for row in kept), dtype=np.float64)
-        # CVXPY brings dual values back to constraints; numbers in their place tell where each constraint went.
-        duals = utilities.get_dual_values(count, utilities.extract_dual_value, kept)
-        found = self._inverted(np.zeros(self._columns), duals).dual_vars
-        return [np.asarray(found[row.constraint.id]).astype(np.int64) for row in self.rows]
-
-    def columns(self) -> dict[str, NDArray[np.int64]]:
-        """The columns of each unit's power."""
-        found = self._inverted(np.arange(self._columns, dtype=np.float64), None).primal_vars
-        return {
-            unit: np.concatenate([found[model.out.id], found[model.into.id]]).astype(np.int64)
-            for unit, model in self.units.items()
+        rows = np.arange(sum(int(row.size) for row in kept), dtype=np.float64)
+        duals = utilities.get_dual_values(rows, utilities.extract_dual_value, kept)
+        found = self._inverted(np.arange(columns, dtype=np.float64), duals)
+        self._places = {
+            i: np.asarray(place).astype(np.int64) for i, place in {**found.primal_vars, **found.dual_vars}.items()
         }
 
     def _inverted(self, x: Floats, duals: Any) -> Any:
@@ -173,7 +181,7 @@ def build(
         rests += resting
     price = cp.Parameter(STEPS)
     objective = price @ sum(m.energy for m in units.values()) - sum(m.wear for m in units.values())
-    physics = [constraint for m in units.values() for constraint in m.constraints]
+    physics = [constraint for m in units.values() for constraint in (*m.constraints, *m.one_way)]
     problem = cp.Problem(cp.Maximize(objective), [*physics, *rests, *(row.constraint for row in rows)])
     model = Model(core, fleet, {}, {}, prices, problem, units, rows, price, margin)
     model.set(prices, start, previous)
@@ -226,9 +234,9 @@ def _ranges(core: Core, unit: Unit, prefix: str) -> dict[str, tuple[Fraction, Fr
 def _stray(core: Core, units: Iterable[Unit], prefixes: Iterable[str] = ("",)) -> dict[str, Fraction]:
     """How far, in steps, quantities may be from their planned values once set points are whole watts."""
     declared = core.declared()
-    power = STRAY_W / declared["active_power"].resolution
+    power = Fraction(STRAY_W) / declared["active_power"].resolution
     smallest = min((u.usable_energy for u in units), default=Fraction(1))
-    charge = STRAY_W * STEP_S / 3600 / smallest / declared["state_of_charge"].resolution
+    charge = Fraction(STRAY_W * STEP_S, 3600) / smallest / declared["state_of_charge"].resolution
     by = {"active_power": power, "previous_setpoint": power, "state_of_charge": charge}
     return {prefix + name: steps for prefix in prefixes for name, steps in by.items()}
 

@@ -12,7 +12,8 @@ from math import ceil, floor
 
 from compiler.instance import of_one, of_pool
 from compiler.to_exact import Subject, Value, Verdict, judge
-from dispatch.model import STEPS, Model, UnitModel, fixed_values, registered
+from dispatch.model import STRAY_W, Model, UnitModel, fixed_values, registered
+from dispatch.prices import STEPS
 
 REST_W = 0.01
 """Planned power below this is rest."""
@@ -23,8 +24,8 @@ Powers = Mapping[str, Sequence[int]]
 
 
 def whole_watts(model: Model) -> dict[str, tuple[int, ...]]:
-    """The planned power in whole watts, each step rounded so that the exact state of charge stays at the planned one or
-    less than a watt's worth above it."""
+    """The planned power in whole watts, each step rounded, by `STRAY_W` at most, so that the exact state of charge stays
+    at the planned one or less than a watt's worth above it."""
     out = {}
     for identity, unit in model.fleet.units.items():
         plan = model.units[identity]
@@ -34,6 +35,8 @@ def whole_watts(model: Model) -> dict[str, tuple[int, ...]]:
         for power, target in zip(plan.power.value, planned[1:], strict=True):
             drop = charge - target
             w = floor(drop / drains(plan)) if drop >= 0 else -ceil(-drop / fills(plan))
+            # Where the solver burnt energy, its state of charge is none to follow: power stays as planned.
+            w = max(ceil(float(power) - STRAY_W), min(floor(float(power) + STRAY_W), w))
             w = max(-int(unit.max_charge_power), min(int(unit.max_discharge_power), w))
             watts.append(0 if abs(float(power)) < REST_W else w)
             charge = after(plan, charge, watts[-1])

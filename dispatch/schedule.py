@@ -17,8 +17,8 @@ import numpy as np
 
 from compiler.core import Core
 from compiler.to_cvxpy import AllowsNothing
-from dispatch.model import STEP_S, STEPS, Model, UnitModel, build, fixed_values, registered
-from dispatch.prices import Prices
+from dispatch.model import STEP_S, Model, UnitModel, build, fixed_values, registered
+from dispatch.prices import STEPS, Prices
 from dispatch.rounding import breaches, charges, whole_watts
 from dispatch.solver import Answer, Floats, Matrices, NoAnswer, ask
 from guardrails.fleet import Fleet
@@ -28,7 +28,6 @@ GAP = 0.005
 LIMIT_S = 30.0
 BURN_W = 1.0
 """A unit that charges and discharges at once by more than this burns energy."""
-BURN_ROUNDS = 4
 PRICED = 1e-7
 """EUR a step; a row whose relaxation is worth less does not bind."""
 
@@ -120,23 +119,27 @@ def solve(model: Model) -> Schedule:
 
 
 def _propose(model: Model) -> tuple[Answer, Matrices]:
-    """The solver's point, given to the model's variables. It is asked again where a unit would burn energy at a step
-    whose price did not give that away."""
+    """The solver's point, given to the model's variables. At first units may burn energy where the price is not
+    negative; where that pays after all, to make room for a negative price, it is forbidden and the solver asked again.
+    """
     until = time.monotonic() + LIMIT_S
-    for _ in range(BURN_ROUNDS):
+    price = np.array([float(p) for p in model.prices.values])
+    model.strict = dict.fromkeys(model.units, price < 0)
+    later = np.cumsum(price[::-1] < 0)[::-1] > 0
+    while True:
         matrices = model.matrices()
         answer = ask(matrices, max(0.1, until - time.monotonic()), GAP)
         if answer.x is None:
             return answer, matrices
         model.take(answer.x)
-        again = False
-        for unit in model.units.values():
-            burns = (unit.top * np.minimum(unit.out.value, unit.into.value) > BURN_W) & (unit.calm.value > 0)
-            unit.calm.value = np.where(burns, 0.0, unit.calm.value)
-            again = again or bool(burns.any())
-        if not again:
-            break
-    return answer, matrices
+        grown = {}
+        for unit, m in model.units.items():
+            burns = np.minimum(m.out.value, m.into.value) * m.top > BURN_W
+            if (burns & ~model.strict[unit]).any():
+                grown[unit] = later if (later & ~model.strict[unit]).any() else np.ones(STEPS, dtype=np.bool_)
+        if not grown or time.monotonic() > until:
+            return answer, matrices
+        model.strict |= grown
 
 
 def _revenue(model: Model, power: Mapping[str, Sequence[int]]) -> Fraction:
@@ -149,12 +152,12 @@ def _revenue(model: Model, power: Mapping[str, Sequence[int]]) -> Fraction:
 
 def _marginals(model: Model, duals: Floats) -> tuple[Marginal, ...]:
     found: dict[tuple[str, str], Marginal] = {}
-    for row, places in zip(model.rows, model.places(), strict=True):
+    for row in model.rows:
         if not row.quantity:
             continue
         quantity = row.quantity.rpartition(".")[2]
         # The solver minimizes: one more unit of a row's right side changes the cost by the dual, which is not positive.
-        costs = np.maximum(-duals[places], 0.0).reshape(len(row.subjects), -1)
+        costs = np.maximum(-duals[model.places(row.constraint)], 0.0).reshape(len(row.subjects), -1)
         binds = [(row.subjects[i], int(k), float(costs[i, k])) for i, k in np.argwhere(costs > PRICED)]
         empty = Marginal(row.rule, row.clause, quantity, row.unit, row.step, 0.0, ())
         so_far = found.get((row.rule, quantity), empty)
@@ -167,10 +170,10 @@ def _marginals(model: Model, duals: Floats) -> tuple[Marginal, ...]:
 def clash(model: Model, matrices: Matrices) -> str:
     """The rules, for the subjects concerned, that together leave no plan, as the solver sees it: none of them can be
     left out. Where the time runs out, says so."""
-    places = model.places()
     groups: dict[tuple[str, str, str], list[int]] = {}
-    for row, place in zip(model.rows, places, strict=True):
-        for subject, line in zip(row.subjects, place.reshape(len(row.subjects), -1), strict=True):
+    for row in model.rows:
+        lines = model.places(row.constraint).reshape(len(row.subjects), -1)
+        for subject, line in zip(row.subjects, lines, strict=True):
             groups.setdefault((row.rule, row.clause, subject), []).extend(int(k) for k in line)
     every = np.array([k for lines in groups.values() for k in lines], dtype=np.int64)
     until = time.monotonic() + LIMIT_S

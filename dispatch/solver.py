@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 class NoAnswer(Exception):
-    """The solver gave no usable answer: it hung, died, failed, is missing or talked nonsense; the message says which."""
+    """The solver gave no usable answer: it hung, died, failed, is missing or lied; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)

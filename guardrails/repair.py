@@ -75,7 +75,7 @@ def _propose(
         (RuleFact("all", "", "", "", True, TRUE, fact),),
     )
     try:
-        rows = constraints(whole, bindings, margin)
+        rows = constraints(whole, bindings, dict.fromkeys(bindings, Fraction(margin, len(bindings))))
     except CannotExpress:
         return None
     distance = sum(cp.abs(bindings[facts.variables[i].name] - target) for i, target in requested.items())
