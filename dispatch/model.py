@@ -13,19 +13,17 @@ from typing import Any
 
 import cvxpy as cp
 import numpy as np
-from cvxpy.reductions.solution import Solution
-from cvxpy.reductions.solvers import utilities
-from cvxpy.reductions.solvers.conic_solvers.highs_conif import HIGHS
 from numpy.typing import NDArray
 
 from compiler.core import Core
+from compiler.highs import Matrices
 from compiler.inputs import read
 from compiler.instance import Instance, of_one, of_pool
 from compiler.lower import lower
 from compiler.to_cvxpy import Row, constraints
 from compiler.to_exact import Unusable, Value
+from compiler.to_highs import Compiled
 from dispatch.prices import STEPS, Prices
-from dispatch.solver import Floats, Matrices, NoAnswer
 from guardrails.fleet import Fleet, Unit
 from rules_dsl.check import UNCERTAINTY
 
@@ -83,80 +81,34 @@ class Model:
     rows: list[Row]
     price: Any
     margin: Any
+    compiled: Compiled
     strict: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    _inverse: list[tuple[Any, Any]] = field(default_factory=list)
-    _places: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def set(
         self, prices: Prices, start: Mapping[str, Fraction], previous: Mapping[str, Fraction] | None = None
     ) -> None:
         """Plans for other prices (EUR/MWh), states of charge (shares) and set points in force before (W; at rest where
-        not given). Raises `ValueError` naming what is missing."""
+        not given). Raises `ValueError` naming what is missing or no share."""
         if len(prices.values) != STEPS:
             raise ValueError(f"{STEPS} prices are needed, {len(prices.values)} were given")
+        for unit in self.units:
+            if unit not in start or not 0 <= start[unit] <= 1:
+                raise ValueError(f"{unit}: its state of charge at the start must be given as a share from 0 to 1")
         self.previous = {unit: (previous or {}).get(unit, Fraction(0)) for unit in self.units}
         self.prices, self.start = prices, start
         self.price.value = np.array([float(p) for p in prices.values])
         for unit, model in self.units.items():
-            if unit not in start:
-                raise ValueError(f"{unit}: its state of charge at the start is not given")
             model.start.value = float(start[unit])
             model.before.value = np.array([float(self.previous[unit])])
 
     def matrices(self) -> Matrices:
-        """The problem as the solver gets it. Raises `NoAnswer` where CVXPY knows no HiGHS."""
-        try:
-            data, chain, inverse = self.problem.get_problem_data(cp.HIGHS, enforce_dpp=True)
-        except cp.error.SolverError as error:
-            raise NoAnswer(str(error)) from error
-        if not self._inverse:
-            self._inverse = list(zip(chain.reductions, inverse, strict=True))
-            self._locate(data["c"].size)
-        a, upper, n = data["A"].tocsc(), data["b"].copy(), data["c"].size
-        lower = np.where(np.arange(upper.size) < data["dims"].zero, upper, -np.inf)
-        whole = np.zeros(n, dtype=np.bool_)
-        binary = data["bool_vars_idx"]
-        whole[binary] = True
+        """The problem as the solver gets it; raises `NoAnswer`."""
+        found = self.compiled.matrices()
         for unit, strict in self.strict.items():
-            whole[self.columns(self.units[unit].discharging)[~strict]] = False
+            found.whole[self.compiled.columns(self.units[unit].discharging)[~strict]] = False
             for constraint in self.units[unit].one_way:
-                upper[self.places(constraint)[~strict]] = np.inf
-        low, high = data["lower_bounds"], data["upper_bounds"]
-        low = np.full(n, -np.inf) if low is None else low.copy()
-        high = np.full(n, np.inf) if high is None else high.copy()
-        low[binary], high[binary] = 0, 1
-        indices, starts = a.indices.astype(np.int32), a.indptr.astype(np.int32)
-        return Matrices(data["c"], starts, indices, a.data, lower, upper, low, high, whole)
-
-    def take(self, x: Floats) -> None:
-        """Gives the solver's point to the variables."""
-        self.problem.unpack(self._inverted(x, None))
-
-    def places(self, constraint: Any) -> NDArray[np.int64]:
-        """The rows of the matrices that a constraint became, in its shape."""
-        return self._places[constraint.id]
-
-    def columns(self, variable: Any) -> NDArray[np.int64]:
-        """The columns of a variable, in its shape."""
-        return self._places[variable.id]
-
-    def _locate(self, columns: int) -> None:
-        # CVXPY brings a solver's numbers back to variables and constraints; positions in their place tell where each
-        # of them stands in the matrices.
-        last = self._inverse[-1][1]
-        kept = [*last[HIGHS.EQ_CONSTR], *last[HIGHS.NEQ_CONSTR]]
-        rows = np.arange(sum(int(row.size) for row in kept), dtype=np.float64)
-        duals = utilities.get_dual_values(rows, utilities.extract_dual_value, kept)
-        found = self._inverted(np.arange(columns, dtype=np.float64), duals)
-        self._places = {
-            i: np.asarray(place).astype(np.int64) for i, place in {**found.primal_vars, **found.dual_vars}.items()
-        }
-
-    def _inverted(self, x: Floats, duals: Any) -> Any:
-        solution = Solution(cp.OPTIMAL, 0.0, {HIGHS.VAR_ID: x}, duals, {})
-        for reduction, inverse in reversed(self._inverse[:-1]):
-            solution = reduction.invert(solution, inverse)
-        return solution
+                found.upper[self.compiled.rows(constraint)[~strict]] = np.inf
+        return found
 
 
 def build(
@@ -183,7 +135,7 @@ def build(
     objective = price @ sum(m.energy for m in units.values()) - sum(m.wear for m in units.values())
     physics = [constraint for m in units.values() for constraint in (*m.constraints, *m.one_way)]
     problem = cp.Problem(cp.Maximize(objective), [*physics, *rests, *(row.constraint for row in rows)])
-    model = Model(core, fleet, {}, {}, prices, problem, units, rows, price, margin)
+    model = Model(core, fleet, {}, {}, prices, problem, units, rows, price, margin, Compiled(problem))
     model.set(prices, start, previous)
     return model
 

@@ -24,7 +24,7 @@ Powers = Mapping[str, Sequence[int]]
 
 
 def whole_watts(model: Model) -> dict[str, tuple[int, ...]]:
-    """The planned power in whole watts, each step rounded, by `STRAY_W` at most, so that the exact state of charge stays
+    """The planned power in whole watts, each step moved, by `STRAY_W` at most, so that the exact state of charge stays
     at the planned one or less than a watt's worth above it."""
     out = {}
     for identity, unit in model.fleet.units.items():

@@ -16,11 +16,11 @@ from fractions import Fraction
 import numpy as np
 
 from compiler.core import Core
+from compiler.highs import Answer, Floats, Matrices, NoAnswer, ask
 from compiler.to_cvxpy import AllowsNothing
 from dispatch.model import STEP_S, Model, UnitModel, build, fixed_values, registered
 from dispatch.prices import STEPS, Prices
 from dispatch.rounding import breaches, charges, whole_watts
-from dispatch.solver import Answer, Floats, Matrices, NoAnswer, ask
 from guardrails.fleet import Fleet
 
 GAP = 0.005
@@ -103,6 +103,8 @@ def solve(model: Model) -> Schedule:
         answer, matrices = _propose(model)
     except NoAnswer as error:
         raise NoSchedule(f"the solver gave no answer: {error}") from error
+    if answer.x is None and "nfeasible" not in answer.status:
+        raise NoSchedule(f"the solver found no plan in time: {answer.status}")
     if answer.x is None:
         raise NoSchedule(f"{answer.status}: {clash(model, matrices)}")
     power = whole_watts(model)
@@ -126,13 +128,14 @@ def _propose(model: Model) -> tuple[Answer, Matrices]:
     price = np.array([float(p) for p in model.prices.values])
     model.strict = dict.fromkeys(model.units, price < 0)
     later = np.cumsum(price[::-1] < 0)[::-1] > 0
+    before: Answer | None = None
     while True:
         matrices = model.matrices()
         answer = ask(matrices, max(0.1, until - time.monotonic()), GAP)
         if answer.x is None:
-            return answer, matrices
-        model.take(answer.x)
-        grown = {}
+            return before or answer, matrices
+        model.compiled.take(answer.x)
+        before, grown = answer, {}
         for unit, m in model.units.items():
             burns = np.minimum(m.out.value, m.into.value) * m.top > BURN_W
             if (burns & ~model.strict[unit]).any():
@@ -157,7 +160,7 @@ def _marginals(model: Model, duals: Floats) -> tuple[Marginal, ...]:
             continue
         quantity = row.quantity.rpartition(".")[2]
         # The solver minimizes: one more unit of a row's right side changes the cost by the dual, which is not positive.
-        costs = np.maximum(-duals[model.places(row.constraint)], 0.0).reshape(len(row.subjects), -1)
+        costs = np.maximum(-duals[model.compiled.rows(row.constraint)], 0.0).reshape(len(row.subjects), -1)
         binds = [(row.subjects[i], int(k), float(costs[i, k])) for i, k in np.argwhere(costs > PRICED)]
         empty = Marginal(row.rule, row.clause, quantity, row.unit, row.step, 0.0, ())
         so_far = found.get((row.rule, quantity), empty)
@@ -172,7 +175,7 @@ def clash(model: Model, matrices: Matrices) -> str:
     left out. Where the time runs out, says so."""
     groups: dict[tuple[str, str, str], list[int]] = {}
     for row in model.rows:
-        lines = model.places(row.constraint).reshape(len(row.subjects), -1)
+        lines = model.compiled.rows(row.constraint).reshape(len(row.subjects), -1)
         for subject, line in zip(row.subjects, lines, strict=True):
             groups.setdefault((row.rule, row.clause, subject), []).extend(int(k) for k in line)
     every = np.array([k for lines in groups.values() for k in lines], dtype=np.int64)

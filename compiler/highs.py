@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compiler import child
 
-SOLVE = "dispatch.solver:solve"
+SOLVE = "compiler.highs:solve"
 """The function that the child runs."""
 GRACE_S = 5.0
 """What a solver may take beyond its limit before its process is ended."""
