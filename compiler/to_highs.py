@@ -1,4 +1,4 @@
-"""A CVXPY problem as HiGHS gets it, and the way back. CVXPY compiles; `compiler.highs` solves in a process of its own."""
+"""A CVXPY problem as HiGHS gets it, and the way back: CVXPY compiles, `compiler.highs` solves in its own process."""
 
 from __future__ import annotations
 

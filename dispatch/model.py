@@ -20,7 +20,7 @@ from compiler.highs import Matrices
 from compiler.inputs import read
 from compiler.instance import Instance, of_one, of_pool
 from compiler.lower import lower
-from compiler.to_cvxpy import Row, constraints
+from compiler.to_cvxpy import AllowsNothing, Row, constraints
 from compiler.to_exact import Unusable, Value
 from compiler.to_highs import Compiled
 from dispatch.prices import STEPS, Prices
@@ -31,6 +31,10 @@ STEP_S = 900
 HOURS = STEP_S / 3600
 STRAY_W = 2
 """How far a whole-watt set point may lie from the planned power: it makes up for what earlier ones were rounded by."""
+
+
+class NoSchedule(Exception):
+    """No schedule was found; the message names the rules and clauses that stand against each other, where known."""
 
 
 class UnitModel:
@@ -120,17 +124,20 @@ def build(
 ) -> Model:
     """The problem of `dispatch.schedule.plan`.
 
-    Raises `ValueError` naming a field of a registration that the rules need and that cannot be used, `AllowsNothing`
-    and `CannotExpress` naming a rule that a plan cannot hold.
+    Raises `ValueError` naming a field of a registration that the rules need and that cannot be used, `NoSchedule`
+    naming a rule that allows nothing, and `CannotExpress` naming one that a plan cannot hold.
     """
     units = {u.id: UnitModel(u, fleet) for u in fleet.units.values()}
     margin = cp.Parameter(nonneg=True, value=1)
-    rows = _unit_rows(core, fleet, units, margin)
     rests: list[Any] = []
-    for pool in fleet.pools():
-        found, resting = _pool_rows(core, fleet.pool(pool), units, margin)
-        rows += [replace(row, subjects=(pool,)) for row in found]
-        rests += resting
+    try:
+        rows = _unit_rows(core, fleet, units, margin)
+        for pool in fleet.pools():
+            found, resting = _pool_rows(core, fleet.pool(pool), units, margin)
+            rows += [replace(row, subjects=(pool,)) for row in found]
+            rests += resting
+    except AllowsNothing as error:
+        raise NoSchedule(str(error)) from error
     price = cp.Parameter(STEPS)
     objective = price @ sum(m.energy for m in units.values()) - sum(m.wear for m in units.values())
     physics = [constraint for m in units.values() for constraint in (*m.constraints, *m.one_way)]

@@ -17,8 +17,7 @@ import numpy as np
 
 from compiler.core import Core
 from compiler.highs import Answer, Floats, Matrices, NoAnswer, ask
-from compiler.to_cvxpy import AllowsNothing
-from dispatch.model import STEP_S, Model, UnitModel, build, fixed_values, registered
+from dispatch.model import STEP_S, Model, NoSchedule, UnitModel, build, fixed_values, registered
 from dispatch.prices import STEPS, Prices
 from dispatch.rounding import breaches, charges, whole_watts
 from guardrails.fleet import Fleet
@@ -30,10 +29,6 @@ BURN_W = 1.0
 """A unit that charges and discharges at once by more than this burns energy."""
 PRICED = 1e-7
 """EUR a step; a row whose relaxation is worth less does not bind."""
-
-
-class NoSchedule(Exception):
-    """No schedule was found; the message names the rules and clauses that stand against each other, where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +85,7 @@ def plan(core: Core, fleet: Fleet, prices: Prices, start: Mapping[str, Fraction]
     `ValueError` naming a field of a registration that the rules need and that cannot be used, and `CannotExpress`
     naming a rule that a plan cannot hold.
     """
-    try:
-        return solve(build(core, fleet, prices, start))
-    except AllowsNothing as error:
-        raise NoSchedule(str(error)) from error
+    return solve(build(core, fleet, prices, start))
 
 
 def solve(model: Model) -> Schedule:

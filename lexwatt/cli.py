@@ -24,7 +24,7 @@ from jurisdictions.loader import sources_of
 from lexwatt import authoring, proving
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
-from lexwatt.show import answer_lines, closing_table, event_line
+from lexwatt.show import answer_lines, closing_table, event_line, plan_lines
 from lexwatt.site import Folder, load_rules, load_site, open_guard
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
@@ -162,7 +162,7 @@ def demo(
 
 
 def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, journal: Path | None, on: str) -> None:
-    from dispatch.schedule import plan
+    from dispatch.schedule import build, solve
     from lexwatt import demo as demonstration
 
     run.make()
@@ -188,7 +188,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     today = series.day(chosen)
     charge = {unit: Fraction(1, 2) for unit in fleet.units}
     with out.status("planning…"):
-        schedule = plan(rules.core, fleet, today, charge)
+        model = build(rules.core, fleet, today, charge)
+        schedule = solve(model)
     low, high = float(min(today.values)), float(max(today.values))
     out.print(
         f"96 quarter-hours of {chosen}, {low:.2f} to {high:.2f} EUR/MWh (Bundesnetzagentur / SMARD.de, CC BY 4.0 "
@@ -198,6 +199,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     )
     held = ", ".join(f"{rule} {count}" for rule, count in sorted(schedule.rows.items()))
     out.print(f"rows the plan is held to: {held}", markup=False, soft_wrap=True)
+    for line in plan_lines(model, schedule):
+        out.print(line, markup=False, soft_wrap=True)
 
     out.rule("4  the devices", align="left")
     hz = demonstration.read_frequency(frequency)
