@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from compiler import child
 
 SOLVE = "compiler.highs:solve"
 """The function that the child runs."""
+OPTIMAL = "kOptimal"
 GRACE_S = 5.0
 """What a solver may take beyond its limit before its process is ended."""
 
@@ -68,9 +70,79 @@ def ask(matrices: Matrices, seconds: float, gap: float = 0.0) -> Answer:
     return found
 
 
+def parts(matrices: Matrices) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Columns and rows, in groups that share nothing; rows without an end bind nothing and belong nowhere. Columns that
+    no row binds make one group."""
+    live = np.isfinite(matrices.lower) | np.isfinite(matrices.upper)
+    n = matrices.cost.size
+    leader = list(range(n))
+
+    def find(j: int) -> int:
+        while leader[j] != j:
+            leader[j] = leader[leader[j]]
+            j = leader[j]
+        return j
+
+    owner: dict[int, int] = {}
+    column = np.repeat(np.arange(n), np.diff(matrices.starts))
+    used = live[matrices.indices] & (matrices.data != 0)
+    bound = np.zeros(n, dtype=np.bool_)
+    bound[column[used]] = True
+    for j, k in zip(column[used].tolist(), matrices.indices[used].tolist(), strict=True):
+        leader[find(j)] = find(owner.setdefault(k, j))
+    groups: dict[int, tuple[list[int], list[int]]] = {}
+    for j in range(n):
+        groups.setdefault(find(j) if bound[j] else -1, ([], []))[0].append(j)
+    for k, j in sorted(owner.items()):
+        groups[find(j)][1].append(k)
+    return [(np.array(columns), np.array(rows, dtype=np.int64)) for columns, rows in groups.values()]
+
+
 def solve(matrices: Matrices, seconds: float, gap: float) -> Answer:
-    """What `ask` asks, in the child. A mixed-integer answer is solved once more with its whole columns held: the point
-    is then the best one for them, and its rows have duals."""
+    """What `ask` asks, in the child: part by part, where parts share nothing. The first status that is not optimal
+    stands for all."""
+    until = time.monotonic() + seconds
+    x, duals = np.zeros_like(matrices.cost), np.zeros_like(matrices.lower)
+    status, priced = OPTIMAL, True
+    # The smallest first: the time they leave is the largest one's.
+    for columns, rows in sorted(parts(matrices), key=lambda part: len(part[1])):
+        found = _solve(_part(matrices, columns, rows), max(0.1, until - time.monotonic()), gap)
+        if found.x is None:
+            return Answer(found.status, None, None)
+        x[columns] = found.x
+        if found.duals is not None:
+            duals[rows] = found.duals
+        priced = priced and found.duals is not None
+        status = found.status if status == OPTIMAL else status
+    return Answer(status, x, duals if priced else None)
+
+
+def _part(matrices: Matrices, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> Matrices:
+    """The columns and rows of a part alone."""
+    place = np.full(matrices.lower.size, -1, dtype=np.int64)
+    place[rows] = np.arange(rows.size)
+    sizes = np.diff(matrices.starts)[columns]
+    take = np.repeat(matrices.starts[columns] - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
+    take = take + np.arange(take.size)
+    kept = place[matrices.indices[take]] >= 0
+    owner = np.repeat(np.arange(columns.size), sizes)[kept]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=columns.size))])
+    return Matrices(
+        matrices.cost[columns],
+        starts.astype(np.int32),
+        place[matrices.indices[take][kept]].astype(np.int32),
+        matrices.data[take][kept],
+        matrices.lower[rows],
+        matrices.upper[rows],
+        matrices.low[columns],
+        matrices.high[columns],
+        matrices.whole[columns],
+    )
+
+
+def _solve(matrices: Matrices, seconds: float, gap: float) -> Answer:
+    """A mixed-integer answer is solved once more with its whole columns held: the point is then the best one for them,
+    and its rows have duals."""
     if not matrices.whole.any():
         return _run(matrices, seconds, gap)
     first = _run(matrices, seconds, gap)
@@ -110,4 +182,4 @@ def _run(matrices: Matrices, seconds: float, gap: float) -> Answer:
     return Answer(status, np.array(solution.col_value, dtype=np.float64), duals)
 
 
-__all__ = ["Answer", "Matrices", "NoAnswer", "ask", "solve"]
+__all__ = ["Answer", "Matrices", "NoAnswer", "ask", "parts", "solve"]

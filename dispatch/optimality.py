@@ -15,7 +15,7 @@ from math import ceil, floor, isfinite, lcm
 
 import numpy as np
 
-from compiler.highs import Floats, Matrices, NoAnswer, ask
+from compiler.highs import Floats, Matrices, NoAnswer, ask, parts
 from dispatch.model import Model
 from dispatch.schedule import LIMIT_S, Schedule
 from proofs.checker.certificate import Bound, Fact, Problem, Tree, refutes
@@ -73,12 +73,13 @@ def certify(model: Model, schedule: Schedule) -> Optimality:
         raise NoBound(f"the solver gave no answer: {error}") from error
     if answer.duals is None:
         raise NoBound(f"the solver gave no dual values: {answer.status}")
-    owners = {int(j): unit for unit, m in model.units.items() for j in model.compiled.columns(m.out)}
+    owners = {j: unit for unit, m in model.units.items() for j in model.compiled.columns(m.out).tolist()}
     rows = _rows(matrices)
     blocks = []
-    for columns, lines in _parts(matrices, rows):
-        units = tuple(sorted({owners[j] for j in columns if j in owners}))
-        blocks.append(_block(matrices, {k: rows[k] for k in lines}, columns, answer.duals, units))
+    for columns, lines in parts(matrices):
+        units = tuple(sorted({owners[j] for j in columns.tolist() if j in owners}))
+        own = {k: rows[k] for k in lines.tolist()}
+        blocks.append(_block(matrices, own, columns.tolist(), answer.duals, units))
     return Optimality(schedule.worth, tuple(b for b in blocks if b.units or b.most))
 
 
@@ -100,29 +101,6 @@ def _rows(matrices: Matrices) -> list[Terms]:
             if matrices.data[at]:
                 rows[matrices.indices[at]][j] = Fraction(float(matrices.data[at]))
     return rows
-
-
-def _parts(matrices: Matrices, rows: Sequence[Terms]) -> list[tuple[list[int], list[int]]]:
-    """Columns and rows, in groups that share nothing."""
-    leader = list(range(matrices.cost.size))
-
-    def find(j: int) -> int:
-        while leader[j] != j:
-            leader[j] = leader[leader[j]]
-            j = leader[j]
-        return j
-
-    for row in rows:
-        first, *others = row or [0]
-        for j in others:
-            leader[find(j)] = find(first)
-    groups: dict[int, tuple[list[int], list[int]]] = {}
-    for j in range(matrices.cost.size):
-        groups.setdefault(find(j), ([], []))[0].append(j)
-    for k, row in enumerate(rows):
-        if row:
-            groups[find(next(iter(row)))][1].append(k)
-    return list(groups.values())
 
 
 def _block(

@@ -98,6 +98,9 @@ def solve(model: Model) -> Schedule:
     if answer.x is None and "nfeasible" not in answer.status:
         raise NoSchedule(f"the solver found no plan in time: {answer.status}")
     if answer.x is None:
+        still = dict.fromkeys(model.units, (0,) * STEPS)
+        if next(breaches(model, still), None) is None:
+            raise NoSchedule(f"the solver says {answer.status}, yet standing still keeps every rule")
         raise NoSchedule(f"{answer.status}: {clash(model, matrices)}")
     power = whole_watts(model)
     broken = next(breaches(model, power), None)
