@@ -105,8 +105,11 @@ def solve(matrices: Matrices, seconds: float, gap: float) -> Answer:
     x, duals = np.zeros_like(matrices.cost), np.zeros_like(matrices.lower)
     status, priced = OPTIMAL, True
     # The smallest first: the time they leave is the largest one's.
-    for columns, rows in sorted(parts(matrices), key=lambda part: len(part[1])):
-        found = _solve(_part(matrices, columns, rows), max(0.1, until - time.monotonic()), gap)
+    split = sorted(parts(matrices), key=lambda part: len(part[1]))
+    alone = [_part(matrices, columns, rows) for columns, rows in split]
+    slack = _slack(alone, until, gap)
+    for (columns, rows), part in zip(split, alone, strict=True):
+        found = _solve(part, max(0.1, until - time.monotonic()), gap, slack)
         if found.x is None:
             return Answer(found.status, None, None)
         x[columns] = found.x
@@ -115,6 +118,21 @@ def solve(matrices: Matrices, seconds: float, gap: float) -> Answer:
         priced = priced and found.duals is not None
         status = found.status if status == OPTIMAL else status
     return Answer(status, x, duals if priced else None)
+
+
+def _slack(alone: list[Matrices], until: float, gap: float) -> float:
+    """By how much the search in each part may miss its best, so that together they miss no more than `gap` of the
+    whole: a small part need not be searched to a share of its own small worth."""
+    mixed = [part for part in alone if part.whole.any()]
+    if not gap or len(mixed) < 2:
+        return 0.0
+    total = 0.0
+    for part in alone:
+        left = max(0.1, until - time.monotonic())
+        found = _run(replace(part, whole=np.zeros_like(part.whole)), left, gap, 0.0)
+        if found.x is not None:
+            total += float(part.cost @ found.x)
+    return gap * abs(total) / len(mixed)
 
 
 def _part(matrices: Matrices, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> Matrices:
@@ -140,22 +158,22 @@ def _part(matrices: Matrices, columns: NDArray[np.int64], rows: NDArray[np.int64
     )
 
 
-def _solve(matrices: Matrices, seconds: float, gap: float) -> Answer:
+def _solve(matrices: Matrices, seconds: float, gap: float, slack: float) -> Answer:
     """A mixed-integer answer is solved once more with its whole columns held: the point is then the best one for them,
     and its rows have duals."""
     if not matrices.whole.any():
-        return _run(matrices, seconds, gap)
-    first = _run(matrices, seconds, gap)
+        return _run(matrices, seconds, gap, slack)
+    first = _run(matrices, seconds, gap, slack)
     if first.x is None:
         return first
     held = np.where(matrices.whole, np.round(first.x), 0)
     low, high = (np.where(matrices.whole, held, end) for end in (matrices.low, matrices.high))
     none = np.zeros_like(matrices.whole)
-    again = _run(replace(matrices, low=low, high=high, whole=none), seconds, gap)
+    again = _run(replace(matrices, low=low, high=high, whole=none), seconds, gap, slack)
     return Answer(first.status, first.x, None) if again.x is None else replace(again, status=first.status)
 
 
-def _run(matrices: Matrices, seconds: float, gap: float) -> Answer:
+def _run(matrices: Matrices, seconds: float, gap: float, slack: float) -> Answer:
     import highspy
 
     model = highspy.HighsModel()
@@ -170,8 +188,9 @@ def _run(matrices: Matrices, seconds: float, gap: float) -> Answer:
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         lp.integrality_ = [kinds[int(w)] for w in matrices.whole]
     highs = highspy.Highs()
-    for name, value in (("output_flag", False), ("time_limit", float(seconds)), ("mip_rel_gap", float(gap))):
-        highs.setOptionValue(name, value)
+    highs.setOptionValue("output_flag", False)
+    for name, value in (("time_limit", seconds), ("mip_rel_gap", gap), ("mip_abs_gap", max(slack, 1e-6))):
+        highs.setOptionValue(name, float(value))
     highs.passModel(model)
     highs.run()
     status = str(highs.getModelStatus().name)

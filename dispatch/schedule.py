@@ -116,28 +116,35 @@ def solve(model: Model) -> Schedule:
 
 
 def _propose(model: Model) -> tuple[Answer, Matrices]:
-    """The solver's point, given to the model's variables. At first units may burn energy where the price is not
-    negative; where that pays after all, to make room for a negative price, it is forbidden and the solver asked again.
+    """The solver's point, given to the model's variables.
+
+    At first units may burn energy where the price is not negative. Where that pays after all, to make room for a
+    negative price or a pool's balance, each unit keeps at each step the direction that it had on the whole, and the
+    rest is planned again; where that leaves no plan, directions are free and burning is forbidden everywhere.
     """
     until = time.monotonic() + LIMIT_S
     price = np.array([float(p) for p in model.prices.values])
     model.strict = dict.fromkeys(model.units, price < 0)
-    later = np.cumsum(price[::-1] < 0)[::-1] > 0
-    before: Answer | None = None
-    while True:
-        matrices = model.matrices()
-        answer = ask(matrices, max(0.1, until - time.monotonic()), GAP)
-        if answer.x is None:
-            return before or answer, matrices
-        model.compiled.take(answer.x)
-        before, grown = answer, {}
-        for unit, m in model.units.items():
-            burns = np.minimum(m.out.value, m.into.value) * m.top > BURN_W
-            if (burns & ~model.strict[unit]).any():
-                grown[unit] = later if (later & ~model.strict[unit]).any() else np.ones(STEPS, dtype=np.bool_)
-        if not grown or time.monotonic() > until:
-            return answer, matrices
-        model.strict |= grown
+    matrices = model.matrices()
+    first = ask(matrices, LIMIT_S, GAP)
+    if first.x is None:
+        return first, matrices
+    model.compiled.take(first.x)
+    if not any((np.minimum(m.out.value, m.into.value) * m.top > BURN_W).any() for m in model.units.values()):
+        return first, matrices
+    model.strict = dict.fromkeys(model.units, np.ones(STEPS, dtype=np.bool_))
+    matrices = model.matrices()
+    kept = replace(matrices, low=matrices.low.copy(), high=matrices.high.copy(), whole=matrices.whole.copy())
+    for m in model.units.values():
+        columns = model.compiled.columns(m.discharging)
+        kept.low[columns] = kept.high[columns] = m.out.value > m.into.value
+        kept.whole[columns] = False
+    for tried in (kept, matrices):
+        answer = ask(tried, max(1.0, until - time.monotonic()), GAP)
+        if answer.x is not None:
+            model.compiled.take(answer.x)
+            break
+    return answer, matrices
 
 
 def _revenue(model: Model, power: Mapping[str, Sequence[int]]) -> Fraction:
