@@ -56,6 +56,9 @@ def test_the_demonstration_ends_with_its_table_and_good_receipts(tmp_path: Path)
     assert done.returncode == 0, done.stderr[-2000:]
     text = done.stdout
     assert text.count("proved  ") == 2
+    assert text.count("dearest clauses: ") == 3
+    assert re.search(r"within \d+\.\d\d EUR of the best \(4 certificates", text)
+    assert "HiGHS" not in text + done.stderr
     assert re.search(r"all commanded\s*│\s*[1-9]\d*\s*│\s*[1-9]\d*\s*│\s*[1-9]\d*", text)
     assert "equal the last admitted set point on 8 of 8 devices" in text
     found = re.search(r"(\d+) of (\d+) receipts verified", text)
