@@ -6,6 +6,8 @@ from typing import Any
 
 import cvxpy as cp
 import numpy as np
+from cvxpy.reductions.cvx_attr2constr import CvxAttr2Constr
+from cvxpy.reductions.dcp2cone.cone_matrix_stuffing import ConeMatrixStuffing
 from cvxpy.reductions.solution import Solution
 from cvxpy.reductions.solvers import utilities
 from cvxpy.reductions.solvers.conic_solvers.highs_conif import HIGHS
@@ -58,15 +60,22 @@ class Compiled:
         return self._places[variable.id]
 
     def _locate(self, columns: int) -> None:
-        # CVXPY brings a solver's numbers back to variables and constraints; positions in their place tell where each
-        # of them stands in the matrices.
+        # CVXPY brings dual values back to constraints; positions in their place tell where each constraint went.
         last = self._inverse[-1][1]
         kept = [*last[HIGHS.EQ_CONSTR], *last[HIGHS.NEQ_CONSTR]]
         rows = np.arange(sum(int(row.size) for row in kept), dtype=np.float64)
         duals = utilities.get_dual_values(rows, utilities.extract_dual_value, kept)
-        found = self._inverted(np.arange(columns, dtype=np.float64), duals)
-        both = {**found.primal_vars, **found.dual_vars}
-        self._places = {i: np.asarray(place).astype(np.int64) for i, place in both.items()}
+        found = self._inverted(np.zeros(columns), duals).dual_vars
+        self._places = {i: np.asarray(place).astype(np.int64) for i, place in found.items()}
+        # Variables are not brought back so: on the way, binaries are made zero or one.
+        renamed: dict[int, int] = {}
+        for reduction, inverse in self._inverse:
+            if isinstance(reduction, CvxAttr2Constr) and inverse:
+                renamed = {old: new.id for old, new in inverse[0].items()}
+        offsets = next(i.var_offsets for r, i in self._inverse if isinstance(r, ConeMatrixStuffing))
+        for variable in self.problem.variables():
+            start = offsets[renamed.get(variable.id, variable.id)]
+            self._places[variable.id] = np.arange(start, start + variable.size).reshape(variable.shape, order="F")
 
     def _inverted(self, x: Floats, duals: Any) -> Any:
         solution = Solution(cp.OPTIMAL, 0.0, {HIGHS.VAR_ID: x}, duals, {})

@@ -72,7 +72,8 @@ class Model:
     """A plan's optimization problem with the rows that rules put into it; `set` changes what it plans for.
 
     `margin` is 1 where rows leave room for rounding, 0 where they say what the rules say. `strict` says of each unit
-    and step whether charging and discharging at once is forbidden by a binary, and not left to prices.
+    and step whether charging and discharging at once is forbidden by a binary, and not left to prices. Where `resting`
+    is one, a pool's members stand still.
     """
 
     core: Core
@@ -85,6 +86,7 @@ class Model:
     rows: list[Row]
     price: Any
     margin: Any
+    resting: Mapping[str, Any]
     compiled: Compiled
     strict: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
@@ -130,19 +132,22 @@ def build(
     units = {u.id: UnitModel(u, fleet) for u in fleet.units.values()}
     margin = cp.Parameter(nonneg=True, value=1)
     rests: list[Any] = []
+    resting: dict[str, Any] = {}
     try:
         rows = _unit_rows(core, fleet, units, margin)
         for pool in fleet.pools():
-            found, resting = _pool_rows(core, fleet.pool(pool), units, margin)
+            resting[pool] = cp.Variable(STEPS, boolean=True)
+            found = _pool_rows(core, fleet.pool(pool), units, margin * (1 - resting[pool]))
             rows += [replace(row, subjects=(pool,)) for row in found]
-            rests += resting
+            sides = [side for u in fleet.pool(pool) for side in (units[u.id].out, units[u.id].into)]
+            rests += [side <= 1 - resting[pool] for side in sides]
     except AllowsNothing as error:
         raise NoSchedule(str(error)) from error
     price = cp.Parameter(STEPS)
     objective = price @ sum(m.energy for m in units.values()) - sum(m.wear for m in units.values())
     physics = [constraint for m in units.values() for constraint in (*m.constraints, *m.one_way)]
     problem = cp.Problem(cp.Maximize(objective), [*physics, *rests, *(row.constraint for row in rows)])
-    model = Model(core, fleet, {}, {}, prices, problem, units, rows, price, margin, Compiled(problem))
+    model = Model(core, fleet, {}, {}, prices, problem, units, rows, price, margin, resting, Compiled(problem))
     model.set(prices, start, previous)
     return model
 
@@ -214,13 +219,9 @@ def _unit_rows(core: Core, fleet: Fleet, models: Mapping[str, UnitModel], margin
     return constraints(facts, bindings, _stray(core, fleet.units.values()), margin)
 
 
-def _pool_rows(
-    core: Core, members: tuple[Unit, ...], models: Mapping[str, UnitModel], margin: Any
-) -> tuple[list[Row], list[Any]]:
-    """The pool's own rules, and what keeps its members at rest where `resting` says so.
-
-    A rule such as a balance may hold at rest and leave no room there: at rest nothing is rounded, so no room is needed.
-    """
+def _pool_rows(core: Core, members: tuple[Unit, ...], models: Mapping[str, UnitModel], margin: Any) -> list[Row]:
+    """The pool's own rules. One such as a balance may hold at rest and leave no room there; at rest nothing is rounded,
+    so none is needed: `margin` is then zero."""
     whole = of_pool(core, "schedule", {u.id: registered(core, u) for u in members})
     fixed = {f"{u.id}.{n}": v for u in members for n, v in fixed_values(core, u).items()}
     instance = Instance(whole.subject, whole.core, whole.vocabulary, tuple(r for r in whole.rules if "@" not in r.id))
@@ -230,6 +231,4 @@ def _pool_rows(
         bindings |= _bindings(core, f"{unit.id}.", [models[unit.id]], lambda parts: parts[0])
         ranges |= _ranges(core, unit, f"{unit.id}.")
     stray = _stray(core, members, [f"{u.id}." for u in members])
-    resting = cp.Variable(STEPS, boolean=True)
-    rows = constraints(lower(instance, fixed, ranges), bindings, stray, margin * (1 - resting))
-    return rows, [side <= 1 - resting for u in members for side in (models[u.id].out, models[u.id].into)]
+    return constraints(lower(instance, fixed, ranges), bindings, stray, margin)

@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 
 from compiler.core import Core
-from compiler.highs import Answer, Floats, Matrices, NoAnswer, ask
+from compiler.highs import OPTIMAL, Answer, Floats, Matrices, NoAnswer, ask
 from dispatch.model import STEP_S, Model, NoSchedule, UnitModel, build, fixed_values, registered
 from dispatch.prices import STEPS, Prices
 from dispatch.rounding import breaches, charges, whole_watts
@@ -25,6 +25,7 @@ from guardrails.fleet import Fleet
 GAP = 0.005
 """Relative gap at which the mixed-integer search stops."""
 LIMIT_S = 30.0
+TRICKLE_W = 20.0
 BURN_W = 1.0
 """A unit that charges and discharges at once by more than this burns energy."""
 PRICED = 1e-7
@@ -93,6 +94,7 @@ def solve(model: Model) -> Schedule:
     began = time.perf_counter()
     try:
         answer, matrices = _propose(model)
+        answer = _still(model, matrices, answer)
     except NoAnswer as error:
         raise NoSchedule(f"the solver gave no answer: {error}") from error
     if answer.x is None and "nfeasible" not in answer.status:
@@ -119,10 +121,9 @@ def _propose(model: Model) -> tuple[Answer, Matrices]:
     """The solver's point, given to the model's variables.
 
     At first units may burn energy where the price is not negative. Where that pays after all, to make room for a
-    negative price or a pool's balance, each unit keeps at each step the direction that it had on the whole, and the
-    rest is planned again; where that leaves no plan, directions are free and burning is forbidden everywhere.
+    negative price or a pool's balance, it is forbidden everywhere; where the search for that does not end in time, each
+    unit also keeps at each step the direction that it had on the whole, and the better plan counts.
     """
-    until = time.monotonic() + LIMIT_S
     price = np.array([float(p) for p in model.prices.values])
     model.strict = dict.fromkeys(model.units, price < 0)
     matrices = model.matrices()
@@ -139,12 +140,36 @@ def _propose(model: Model) -> tuple[Answer, Matrices]:
         columns = model.compiled.columns(m.discharging)
         kept.low[columns] = kept.high[columns] = m.out.value > m.into.value
         kept.whole[columns] = False
-    for tried in (kept, matrices):
-        answer = ask(tried, max(1.0, until - time.monotonic()), GAP)
-        if answer.x is not None:
-            model.compiled.take(answer.x)
-            break
+    answer = ask(matrices, LIMIT_S / 2, GAP)
+    if answer.status != OPTIMAL:
+        other = ask(kept, LIMIT_S / 2, GAP)
+        if other.x is not None and (answer.x is None or matrices.cost @ other.x < matrices.cost @ answer.x):
+            answer = other
+    if answer.x is not None:
+        model.compiled.take(answer.x)
     return answer, matrices
+
+
+def _still(model: Model, matrices: Matrices, answer: Answer) -> Answer:
+    """The answer with pools at rest where all but nothing was planned for their members, if that leaves a plan: a
+    search that stops near the best leaves such trickles, which no device follows."""
+    if answer.x is None or not model.resting:
+        return answer
+    low, high = matrices.low.copy(), matrices.high.copy()
+    low[matrices.whole] = high[matrices.whole] = np.round(answer.x[matrices.whole])
+    for pool, resting in model.resting.items():
+        power = np.array([model.units[u.id].power.value for u in model.fleet.pool(pool)])
+        columns = model.compiled.columns(resting)[(np.abs(power) < TRICKLE_W).all(axis=0)]
+        low[columns] = high[columns] = 1
+    held = replace(matrices, low=low, high=high, whole=np.zeros_like(matrices.whole))
+    try:
+        found = ask(held, LIMIT_S)
+    except NoAnswer:
+        return answer
+    if found.x is None:
+        return answer
+    model.compiled.take(found.x)
+    return replace(found, status=answer.status)
 
 
 def _revenue(model: Model, power: Mapping[str, Sequence[int]]) -> Fraction:

@@ -214,6 +214,37 @@ def slacks(model: Model, unit: str) -> list[tuple[str, list[float]]]:
     return sorted(found)
 
 
+def test_every_column_and_row_is_found_in_the_matrices() -> None:
+    model = build(core(), fleet(), WEEK.day(date(2025, 6, 17)), HALF)
+    found = model.matrices()
+    columns = np.concatenate([model.compiled.columns(v).ravel() for v in model.problem.variables()])
+    assert sorted(columns) == list(range(found.cost.size))
+    rows = np.concatenate([model.compiled.rows(c).ravel() for c in model.problem.constraints])
+    assert sorted(rows) == list(range(found.lower.size))
+    answer = ask(replace(found, whole=np.zeros_like(found.whole)), 30)
+    assert answer.x is not None
+    model.compiled.take(answer.x)
+    for unit in model.units.values():
+        for variable in (unit.out, unit.into, unit.soc):
+            assert np.allclose(answer.x[model.compiled.columns(variable)], variable.value)
+        assert found.whole[model.compiled.columns(unit.discharging)].all()
+    calm = np.array([float(p) >= 0 for p in model.prices.values])
+    model.strict = dict.fromkeys(model.units, ~calm)
+    loose = model.matrices()
+    for unit in model.units.values():
+        assert np.array_equal(loose.whole[model.compiled.columns(unit.discharging)], ~calm)
+        for constraint in unit.one_way:
+            assert np.array_equal(np.isinf(loose.upper[model.compiled.rows(constraint)]), calm)
+
+
+def test_a_pool_stands_still_where_nothing_is_worth_planning(site: tuple[Model, Schedule, Optimality]) -> None:
+    found = site[1]
+    members = [u.id for u in fleet().pool("homes")]
+    most = np.array([max(abs(found.power[u][k]) for u in members) for k in range(96)])
+    assert (most == 0).sum() > 20
+    assert ((most > 0) & (most < 10)).sum() < 5
+
+
 def test_parts_share_nothing() -> None:
     matrices = peak()[0].matrices()
     both = Matrices(
