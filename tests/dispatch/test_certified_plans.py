@@ -226,7 +226,7 @@ def test_every_column_and_row_is_found_in_the_matrices() -> None:
     model.compiled.take(answer.x)
     for unit in model.units.values():
         for variable in (unit.out, unit.into, unit.soc):
-            assert np.allclose(answer.x[model.compiled.columns(variable)], variable.value)
+            assert np.allclose(answer.x[model.compiled.columns(variable)], variable.value, atol=1e-6)
         assert found.whole[model.compiled.columns(unit.discharging)].all()
     calm = np.array([float(p) >= 0 for p in model.prices.values])
     model.strict = dict.fromkeys(model.units, ~calm)
