@@ -54,6 +54,7 @@ app.command()(authoring.plot)
 app.command()(proving.prove)
 app.command()(proving.diff)
 app.command()(proving.why)
+app.command()(proving.vipr)
 
 
 @app.command()

@@ -28,10 +28,11 @@ from lexwatt.show import answer_lines
 from lexwatt.site import decide
 from proofs import analyses, maker, theorems
 from proofs.analyses import Analysis, Finding
-from proofs.checker.certificate import Bad, refutes
+from proofs.checker.certificate import Bad, Problem, Tree, refutes
 from proofs.checker.claim import claim_from_bytes, claim_from_json
 from proofs.compare import BLOCKED, Difference, differences
 from proofs.theorems import Proved
+from proofs.to_vipr import CannotExport, to_vipr
 from rules_dsl.program import Day
 from rules_dsl.units import show
 
@@ -81,8 +82,7 @@ def _remembered(
     try:
         answer: Answer = json.loads(place.read_text(encoding="utf-8"))
         for name, data in answer["kept"].items():
-            read_claim = claim_from_bytes if name.endswith(".claim") else claim_from_json
-            if not refutes(*read_claim(base64.b64decode(data))):
+            if not refutes(*_claim(name, base64.b64decode(data))):
                 raise Bad("a stored certificate does not check")
         return answer
     except (OSError, ValueError, KeyError, TypeError, Bad):
@@ -92,6 +92,30 @@ def _remembered(
     part.write_text(json.dumps(answer), encoding="utf-8")
     part.replace(place)
     return answer
+
+
+def _claim(name: str, data: bytes) -> tuple[Problem, Tree]:
+    return claim_from_bytes(data) if name.endswith(".claim") else claim_from_json(data)
+
+
+def vipr(
+    claim: Annotated[Path, typer.Argument(help="A claim that `prove --out` stored (.claim or .json).")],
+    file: Annotated[Path, typer.Option("--out", help="The file to write.")],
+) -> None:
+    """Checks a claim and writes it as a VIPR 1.0 file, for checkers of integer programmes made elsewhere."""
+    try:
+        text = to_vipr(*_claim(claim.name, claim.read_bytes()))
+        file.write_text(text, encoding="ascii")
+    except Bad as error:
+        err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except CannotExport as error:
+        err.print(f"VIPR cannot express {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        err.print(f"cannot read or write: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    out.print(f"{file}: {len(text)} bytes, nothing satisfies its rows", markup=False, soft_wrap=True)
 
 
 def _theorems(group: Sequence[str], when: Day) -> Answer:
