@@ -115,7 +115,7 @@ def vipr(
     except OSError as error:
         err.print(f"cannot read or write: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
-    out.print(f"{file}: {len(text)} bytes, nothing satisfies its rows", markup=False, soft_wrap=True)
+    out.print(f"{file}: {len(text)} bytes", markup=False, soft_wrap=True)
 
 
 def _theorems(group: Sequence[str], when: Day) -> Answer:

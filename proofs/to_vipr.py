@@ -1,10 +1,12 @@
 """Writes a claim as a VIPR 1.0 file, the certificate format of exact integer programming, for other people's checkers.
 
-VIPR knows linear rows, some of them over whole variables. The file's rows follow from the claim's problem, once the 0/1
+VIPR knows linear rows, some of them over whole variables. The file's rows follow from the claim's problem, once the
 variables that are added are set to fit: where nothing satisfies the file, nothing satisfies the problem.
 
     a x < b over whole variables    a x <= b - 1
-    any other strict row            a x <= b; a leaf that needs the strictness is refused
+    any other strict row            a x <= b where that is enough; otherwise a x + e <= b with one e from 0 to 1 for all
+                                    rows, and the file shows that e is at most 0: something that satisfied the problem
+                                    would leave an e above 0
     at least one of several facts   a 0/1 variable z for each; their sum is at least 1, or at least the z of the member
                                     that the disjunction stands in
     a x <= b inside member z        a x + M z <= b + M, where M is how far the box lets a x exceed b
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from proofs.checker.certificate import Bad, Fact, Problem, Tree, refutes
 
@@ -95,15 +98,19 @@ class _Derived:
 
     row: str
     reason: str
-    parts: tuple[tuple[int, int | None], ...]
+    parts: tuple[tuple[int, int | Fraction | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _False:
-    """A derived `0 >= 1` and the assumptions it rests on."""
+class _Goal:
+    """The goal, `0 >= 1` or `e <= 0`, as derived, and the assumptions it rests on."""
 
     index: int
     needs: frozenset[int]
+
+
+class _Tie(Exception):
+    """A leaf holds by nothing more than the strictness of a row."""
 
 
 def to_vipr(problem: Problem, tree: Tree) -> str:
@@ -113,16 +120,15 @@ def to_vipr(problem: Problem, tree: Tree) -> str:
     """
     if not refutes(problem, tree):
         raise Bad("the certificate does not show that nothing satisfies the problem")
-    file = _File(problem)
-    node = _Node([], [], list(file.box))
-    for fact in problem.facts:
-        node.assume(file.state(fact, None))
-    file.refute(tree, node)
-    return file.text()
+    try:
+        return _File(problem, False).written(tree)
+    except _Tie:
+        return _File(problem, True).written(tree)
 
 
 class _File:
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, gaps: bool) -> None:
+        """`gaps`: strict rows leave a gap e, and what is shown is not that nothing is left but that e is at most 0."""
         self.problem = problem
         self.constraints: list[str] = []
         self.box = [
@@ -130,27 +136,35 @@ class _File:
             for i, (low, high) in enumerate(problem.box)
         ]
         # VIPR wants every bound before the first row, those of the 0/1 variables too.
-        self.size = problem.n + sum(map(_members, problem.facts))
-        for z in range(problem.n, self.size):
-            self._bound("lower", "G", z, 0)
-            self._bound("upper", "L", z, 1)
+        self.gap = problem.n + sum(map(_members, problem.facts))
+        self.size = self.gap + gaps
+        for v in range(problem.n, self.size):
+            self._bound("lower", "G", v, 0)
+            self._bound("upper", "L", v, 1)
         self.bounds = len(self.constraints)
         self.next_z = problem.n
+        self.goal = f"L 0 1 {self.gap} 1" if gaps else "G 1 0"
         self.derived: list[_Derived] = []
         self.assumed: set[int] = set()
 
-    def text(self) -> str:
-        """The whole file."""
-        whole = sorted(self.problem.ints) + list(range(self.problem.n, self.size))
-        names = [f"x{i}" if i < self.problem.n else f"z{i - self.problem.n}" for i in range(self.size)]
+    def written(self, tree: Tree) -> str:
+        """The whole file, with what the certificate shows."""
+        node = _Node([], [], list(self.box))
+        for fact in self.problem.facts:
+            node.assume(self.state(fact, None))
+        self.refute(tree, node)
+        n, gaps = self.problem.n, self.size > self.gap
+        whole = sorted(self.problem.ints) + list(range(n, self.gap))
+        names = [f"x{i}" for i in range(n)] + [f"z{i}" for i in range(n, self.gap)] + ["e"] * gaps
         derivations = self._derivations()
         lines = [
+            "% A Lexwatt claim. x: its variables; z: 0/1, a member of a disjunction; e: what every strict row leaves.",
             "VER 1.0",
             *(f"VAR {self.size}", *names),
             *(f"INT {len(whole)}", " ".join(map(str, whole))),
-            *("OBJ min", "0"),
+            *("OBJ max", f"1 {self.gap} 1" if gaps else "0"),
             *(f"CON {len(self.constraints)} {self.bounds}", *self.constraints),
-            *("RTP infeas", "SOL 0", f"DER {len(derivations)}", *derivations),
+            *("RTP range -inf 0" if gaps else "RTP infeas", "SOL 0", f"DER {len(derivations)}", *derivations),
         ]
         return "\n".join(lines) + "\n"
 
@@ -172,6 +186,8 @@ class _File:
             _, terms, right, strict = fact
             if strict and self._whole(terms):
                 right -= 1
+            elif strict and self.size > self.gap:
+                terms = (*terms, (self.gap, 1))
             slack = 0 if z is None else max(0, self._greatest(terms) - right)
             wide = (*terms, (z, slack)) if z is not None and slack else terms
             return _Row(terms, right, self._constraint(name, "L", right + slack, wide), slack)
@@ -187,7 +203,7 @@ class _File:
     def _greatest(self, terms: Terms) -> int:
         total = 0
         for i, a in terms:
-            end = self.problem.box[i][a > 0]
+            end = 1 if i == self.gap else self.problem.box[i][a > 0]
             if end is None:
                 raise CannotExport(f"a disjunction over variable {i}, which the box leaves open")
             total += a * end
@@ -195,8 +211,8 @@ class _File:
 
     # the derivation
 
-    def refute(self, tree: Tree, node: _Node) -> _False:
-        """Derives `0 >= 1` at a node, from less than all its assumptions where that is enough."""
+    def refute(self, tree: Tree, node: _Node) -> _Goal:
+        """Derives the goal at a node, from less than all its assumptions where that is enough."""
         match tree:
             case ("F", multipliers):
                 return self._leaf(multipliers, node)
@@ -223,25 +239,26 @@ class _File:
             case _:
                 raise CannotExport("a product of two rows")
 
-    def _leaf(self, multipliers: Iterable[tuple[int, int]], node: _Node) -> _False:
-        used: list[tuple[int, int]] = []
+    def _leaf(self, multipliers: Iterable[tuple[int, int]], node: _Node) -> _Goal:
+        used: list[tuple[int, Fraction]] = []
         left: Counter[int] = Counter()
         right = 0
         for k, m in multipliers:
             terms, b, shown = node.linear[k]
             left.update({i: m * a for i, a in terms})
             right += m * b
-            used += ((index, m * factor) for index, factor in shown.items())
+            used += ((index, Fraction(m * factor)) for index, factor in shown.items())
+        gap = left.pop(self.gap, 0)
         for i, a in left.items():
             end = node.box[i][a < 0]
             if a and end is not None:
                 right -= a * end.value
-                used.append((end.index, -a))
-        if right >= 0:
-            raise CannotExport("the strictness of a row over variables that are not all whole")
-        return self._sum(used)
+                used.append((end.index, Fraction(-a)))
+        if right >= (0 if not gap else 1):
+            raise _Tie
+        return self._sum([(index, factor / (gap or 1)) for index, factor in used])
 
-    def _members(self, shown: Sum, some: _Some, trees: Sequence[Tree], node: _Node) -> _False:
+    def _members(self, shown: Sum, some: _Some, trees: Sequence[Tree], node: _Node) -> _Goal:
         """No member holds: each z is 0, against the cover; then each of these assumptions is lifted in turn."""
         refuted = []
         for (z, member), tree in zip(some.members, trees, strict=True):
@@ -257,7 +274,7 @@ class _File:
             found = self._unsplit(found, zero, other, one)
         return found
 
-    def _either(self, *branches: tuple[Tree, _Node, int]) -> _False:
+    def _either(self, *branches: tuple[Tree, _Node, int]) -> _Goal:
         found = []
         for tree, node, assumed in branches:
             found.append(self.refute(tree, node))
@@ -270,18 +287,18 @@ class _File:
         self.assumed.add(index)
         return index
 
-    def _sum(self, used: Iterable[tuple[int, int]]) -> _False:
-        total: Counter[int] = Counter()
+    def _sum(self, used: Iterable[tuple[int, int | Fraction]]) -> _Goal:
+        total: dict[int, int | Fraction] = {}
         for index, factor in used:
-            total[index] += factor
+            total[index] = total.get(index, 0) + factor
         parts = tuple((index, factor) for index, factor in total.items() if factor)
-        return _False(
-            self._derive(_Derived("G 1 0", "lin", parts)), frozenset(index for index, _ in parts) & self.assumed
+        return _Goal(
+            self._derive(_Derived(self.goal, "lin", parts)), frozenset(index for index, _ in parts) & self.assumed
         )
 
-    def _unsplit(self, one: _False, under: int, other: _False, over: int) -> _False:
+    def _unsplit(self, one: _Goal, under: int, other: _Goal, over: int) -> _Goal:
         parts = tuple((index, None) for index in (one.index, under, other.index, over))
-        return _False(self._derive(_Derived("G 1 0", "uns", parts)), (one.needs - {under}) | (other.needs - {over}))
+        return _Goal(self._derive(_Derived(self.goal, "uns", parts)), (one.needs - {under}) | (other.needs - {over}))
 
     def _derive(self, derived: _Derived) -> int:
         self.derived.append(derived)

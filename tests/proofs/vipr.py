@@ -1,4 +1,4 @@
-"""A checker of VIPR 1.0 files that claim infeasibility, written from the format's description alone; exact."""
+"""A checker of VIPR 1.0 files without solutions, written from the format's description alone; exact."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Read:
-    """What stands before the derivations: how many variables, which are whole, the rows."""
+    """What stands before the derivations: how many variables, which are whole, the rows, and what is to be shown."""
 
     size: int
     whole: frozenset[int]
     rows: list[Row]
+    goal: Row
 
 
 class _Words:
@@ -101,7 +102,7 @@ class _Words:
 
 
 def read(text: str) -> tuple[Read, _Words]:
-    """The problem of a file, and the words from `RTP` on."""
+    """The problem of a file, and the words from `SOL` on."""
     words = _Words(text)
     words.expect("VER", "1.0", "VAR")
     size = words.whole(0, 10**6)
@@ -112,22 +113,38 @@ def read(text: str) -> tuple[Read, _Words]:
     if len(set(whole)) != len(whole):
         raise Refused("a variable is said to be whole twice")
     words.expect("OBJ")
-    if words.word() not in ("min", "max"):
+    aim = words.word()
+    if aim not in ("min", "max"):
         raise Refused("the objective is neither `min` nor `max`")
-    words.vector(size)
+    objective = words.vector(size)
     words.expect("CON")
     count = words.whole(0, 10**6)
     bounds = words.whole(0, count)
     rows = [words.row(size) for _ in range(count)]
     if any(len(row.terms) != 1 for row in rows[:bounds]):
         raise Refused("a row among the bounds is no bound")
-    return Read(size, frozenset(whole), rows), words
+    words.expect("RTP")
+    return Read(size, frozenset(whole), rows, _goal(words, aim, objective)), words
+
+
+def _goal(words: _Words, aim: str, objective: dict[int, Fraction]) -> Row:
+    kind = words.word()
+    if kind == "infeas":
+        return Row("G", Fraction(1), {})
+    if kind != "range":
+        raise Refused(f"`{kind}` is nothing to be shown")
+    if aim == "min":
+        goal = Row("G", words.value(), objective)
+        words.expect("inf")
+        return goal
+    words.expect("-inf")
+    return Row("L", words.value(), objective)
 
 
 def verify(text: str) -> Counter[str]:
-    """How often each reason is used in a file that shows that nothing satisfies its rows; raises `Refused`."""
+    """How often each reason is used in a file whose last row says what is to be shown; raises `Refused`."""
     problem, words = read(text)
-    words.expect("RTP", "infeas", "SOL", "0", "DER")
+    words.expect("SOL", "0", "DER")
     rows = list(problem.rows)
     needs: list[frozenset[int]] = [frozenset()] * len(rows)
     kept_until: list[float] = [float("inf")] * len(rows)
@@ -169,8 +186,8 @@ def verify(text: str) -> Counter[str]:
         kept_until.append(float("inf") if last == -1 else last)
     if next(words.rest, None) is not None:
         raise Refused("words follow the last derivation")
-    if not reasons or not rows[-1].absurd():
-        raise Refused("the last row is not absurd")
+    if not reasons or not rows[-1].dominates(problem.goal):
+        raise Refused("the last row is not what is to be shown")
     if needs[-1]:
         raise Refused("the last row rests on assumptions")
     return reasons
