@@ -10,7 +10,9 @@ variables that are added are set to fit: where nothing satisfies the file, nothi
     at least one of several facts   a 0/1 variable z for each; their sum is at least 1, or at least the z of the member
                                     that the disjunction stands in
     a x <= b inside member z        a x + M z <= b + M, where M is how far the box lets a x exceed b
-    a declared product              left out; a certificate that multiplies rows is refused
+    a cut, terms <= b or > b        a disjunction like any other, true of everything
+    a product of two rows           a row that follows where the z of both are 1; with M for each, as above
+    a declared product              left out: the rows that the certificate multiplies are what it needs
 
 Nothing here is trusted: what counts is what a VIPR checker says of the file.
 """
@@ -22,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from proofs.checker.certificate import Bad, Fact, Problem, Tree, refutes
+from proofs.checker.certificate import Bad, Fact, Problem, Tree, product, refutes
 
 Terms = tuple[tuple[int, int], ...]
 Sum = dict[int, int]
@@ -35,8 +37,9 @@ class CannotExport(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """`terms <= right`, stated by a constraint; inside a member, once `slack` times its z is taken off."""
+    """A linear fact as `terms <= right`; inside members, once `slack` times the z of each is taken off."""
 
+    fact: Fact
     terms: Terms
     right: int
     index: int
@@ -67,29 +70,40 @@ class _End:
     index: int
 
 
+Inside = tuple[tuple[int, int], ...]
+"""The z of some members, and the assumption that each is 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A row that holds at a node, where it holds, and the sum that shows it."""
+
+    row: _Row
+    inside: Inside
+    shown: Sum
+
+
 @dataclass(slots=True)
 class _Node:
-    """What holds at a node of the certificate, numbered as the checker numbers it, each with the sum that shows it."""
+    """What holds at a node of the certificate, numbered as the checker numbers it."""
 
-    linear: list[tuple[Terms, int, Sum]]
+    linear: list[_Known]
     choices: list[tuple[Sum, _Some]]
     box: list[tuple[_End | None, _End | None]]
 
     def copy(self) -> _Node:
         return _Node(list(self.linear), list(self.choices), list(self.box))
 
-    def assume(self, stated: _Stated, inside: int | None = None) -> None:
-        """Adds a fact; `inside` is the assumption that the z of its member is 1."""
+    def assume(self, stated: _Stated, inside: Inside) -> None:
+        """Adds what was stated for these members."""
         if isinstance(stated, _All):
             for part in stated.parts:
                 self.assume(part, inside)
         elif isinstance(stated, _Row):
-            shown = (
-                {stated.index: 1} if not stated.slack or inside is None else {stated.index: 1, inside: -stated.slack}
-            )
-            self.linear.append((stated.terms, stated.right, shown))
+            off = {one: -stated.slack for _, one in inside if stated.slack}
+            self.linear.append(_Known(stated, inside, {stated.index: 1} | off))
         else:
-            self.choices.append(({stated.index: -1} if inside is None else {stated.index: -1, inside: -1}, stated))
+            self.choices.append(({stated.index: -1} | {one: -1 for _, one in inside}, stated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +135,23 @@ def to_vipr(problem: Problem, tree: Tree) -> str:
     if not refutes(problem, tree):
         raise Bad("the certificate does not show that nothing satisfies the problem")
     try:
-        return _File(problem, False).written(tree)
+        return _File(problem, tree, False).text
     except _Tie:
-        return _File(problem, True).written(tree)
+        return _File(problem, tree, True).text
 
 
 class _File:
-    def __init__(self, problem: Problem, gaps: bool) -> None:
+    def __init__(self, problem: Problem, tree: Tree, gaps: bool) -> None:
         """`gaps`: strict rows leave a gap e, and what is shown is not that nothing is left but that e is at most 0."""
         self.problem = problem
+        self.products = {(x, y): w for w, x, y in problem.products}
         self.constraints: list[str] = []
         self.box = [
             (self._bound("lower", "G", i, low), self._bound("upper", "L", i, high))
             for i, (low, high) in enumerate(problem.box)
         ]
         # VIPR wants every bound before the first row, those of the 0/1 variables too.
-        self.gap = problem.n + sum(map(_members, problem.facts))
+        self.gap = problem.n + sum(map(_members, problem.facts)) + 2 * _cuts(tree)
         self.size = self.gap + gaps
         for v in range(problem.n, self.size):
             self._bound("lower", "G", v, 0)
@@ -147,14 +162,12 @@ class _File:
         self.derived: list[_Derived] = []
         self.assumed: set[int] = set()
 
-    def written(self, tree: Tree) -> str:
-        """The whole file, with what the certificate shows."""
         node = _Node([], [], list(self.box))
-        for fact in self.problem.facts:
-            node.assume(self.state(fact, None))
+        for fact in problem.facts:
+            node.assume(self.state(fact, None), ())
         self.refute(tree, node)
-        n, gaps = self.problem.n, self.size > self.gap
-        whole = sorted(self.problem.ints) + list(range(n, self.gap))
+        n = problem.n
+        whole = sorted(problem.ints) + list(range(n, self.gap))
         names = [f"x{i}" for i in range(n)] + [f"z{i}" for i in range(n, self.gap)] + ["e"] * gaps
         derivations = self._derivations()
         lines = [
@@ -166,36 +179,38 @@ class _File:
             *(f"CON {len(self.constraints)} {self.bounds}", *self.constraints),
             *("RTP range -inf 0" if gaps else "RTP infeas", "SOL 0", f"DER {len(derivations)}", *derivations),
         ]
-        return "\n".join(lines) + "\n"
+        self.text = "\n".join(lines) + "\n"
 
     # the problem
 
     def _bound(self, name: str, sense: str, v: int, value: int | None) -> _End | None:
-        return None if value is None else _End(value, self._constraint(f"{name}{v}", sense, value, ((v, 1),)))
+        return None if value is None else _End(value, self._constraint(name, sense, value, ((v, 1),)))
 
     def _constraint(self, name: str, sense: str, right: int, terms: Terms) -> int:
-        self.constraints.append(f"{name} {sense} {right} {_vector(terms)}")
+        self.constraints.append(f"{name}{len(self.constraints)} {sense} {right} {_vector(terms)}")
         return len(self.constraints) - 1
 
     def state(self, fact: Fact, z: int | None) -> _Stated:
         """States a fact that holds in any case (`z` is None) or where z is 1."""
         if fact[0] == "A":
             return _All(tuple(self.state(part, z) for part in fact[1]))
-        name = f"row{len(self.constraints)}"
         if fact[0] == "L":
-            _, terms, right, strict = fact
-            if strict and self._whole(terms):
-                right -= 1
-            elif strict and self.size > self.gap:
-                terms = (*terms, (self.gap, 1))
-            slack = 0 if z is None else max(0, self._greatest(terms) - right)
-            wide = (*terms, (z, slack)) if z is not None and slack else terms
-            return _Row(terms, right, self._constraint(name, "L", right + slack, wide), slack)
+            return self._row(fact, () if z is None else (z,))
         zs = range(self.next_z, self.next_z + len(fact[1]))
         self.next_z = zs.stop
         terms = tuple((y, 1) for y in zs)
-        cover = self._constraint(name, "G", int(z is None), terms if z is None else ((z, -1), *terms))
+        cover = self._constraint("some", "G", int(z is None), terms if z is None else ((z, -1), *terms))
         return _Some(cover, tuple((y, self.state(part, y)) for y, part in zip(zs, fact[1], strict=True)))
+
+    def _row(self, fact: Fact, zs: Sequence[int]) -> _Row:
+        _, terms, right, strict = fact
+        if strict and self._whole(terms):
+            right -= 1
+        elif strict and self.size > self.gap:
+            terms = (*terms, (self.gap, 1))
+        slack = max(0, self._greatest(terms) - right) if zs else 0
+        wide = (*terms, *((z, slack) for z in zs)) if slack else terms
+        return _Row(fact, terms, right, self._constraint("row", "L", right + slack * len(zs), wide), slack)
 
     def _whole(self, terms: Terms) -> bool:
         return all(i in self.problem.ints for i, _ in terms)
@@ -205,7 +220,7 @@ class _File:
         for i, a in terms:
             end = 1 if i == self.gap else self.problem.box[i][a > 0]
             if end is None:
-                raise CannotExport(f"a disjunction over variable {i}, which the box leaves open")
+                raise CannotExport(f"a disjunction or cut over variable {i}, which the box leaves open")
             total += a * end
         return total
 
@@ -227,27 +242,40 @@ class _File:
                 above.box[v] = (_End(c + 1, over) if low is None or c + 1 > low.value else low, high)
                 return self._either((left, below, under), (right, above, over))
             case ("C", terms, b, left, right):
-                if not self._whole(terms):
-                    raise CannotExport("a cut over variables that are not all whole")
-                below, above = node.copy(), node.copy()
-                under, over = self._assume("L", b, terms), self._assume("G", b + 1, terms)
-                below.linear.append((terms, b, {under: 1}))
-                above.linear.append((tuple((i, -a) for i, a in terms), -b - 1, {over: -1}))
-                return self._either((left, below, under), (right, above, over))
+                sides = ("L", terms, b, False), ("L", tuple((i, -a) for i, a in terms), -b, True)
+                inner = node.copy()
+                inner.assume(self.state(("O", sides), None), ())
+                return self._members(*inner.choices[-1], (left, right), node)
             case ("S", k, trees):
                 return self._members(*node.choices[k], trees, node)
+            case ("P", i, j, sub):
+                (one, where), (other, there) = self._factor(i, node), self._factor(j, node)
+                inside = tuple(dict((*where, *there)).items())
+                inner = node.copy()
+                inner.assume(self._row(product(one, other, self.products), [z for z, _ in inside]), inside)
+                return self.refute(sub, inner)
             case _:
-                raise CannotExport("a product of two rows")
+                raise Bad("unknown kind of certificate node")
+
+    def _factor(self, k: int, node: _Node) -> tuple[Fact, Inside]:
+        if k >= 0:
+            return node.linear[k].row.fact, node.linear[k].inside
+        v, side = divmod(-1 - k, 2)
+        end = self.box[v][side]
+        if end is None or end != node.box[v][side]:
+            raise CannotExport(f"a product with the bound that a whole-number split gives variable {v}")
+        sign = 1 if side else -1
+        return ("L", ((v, sign),), sign * end.value, False), ()
 
     def _leaf(self, multipliers: Iterable[tuple[int, int]], node: _Node) -> _Goal:
         used: list[tuple[int, Fraction]] = []
         left: Counter[int] = Counter()
         right = 0
         for k, m in multipliers:
-            terms, b, shown = node.linear[k]
-            left.update({i: m * a for i, a in terms})
-            right += m * b
-            used += ((index, Fraction(m * factor)) for index, factor in shown.items())
+            row = node.linear[k].row
+            left.update({i: m * a for i, a in row.terms})
+            right += m * row.right
+            used += ((index, Fraction(m * factor)) for index, factor in node.linear[k].shown.items())
         gap = left.pop(self.gap, 0)
         for i, a in left.items():
             end = node.box[i][a < 0]
@@ -263,7 +291,7 @@ class _File:
         refuted = []
         for (z, member), tree in zip(some.members, trees, strict=True):
             inner, one = node.copy(), self._assume("G", 1, ((z, 1),))
-            inner.assume(member, one)
+            inner.assume(member, ((z, one),))
             found = self.refute(tree, inner)
             if one not in found.needs:
                 return found
@@ -302,26 +330,35 @@ class _File:
 
     def _derive(self, derived: _Derived) -> int:
         self.derived.append(derived)
-        return len(self.constraints) + len(self.derived) - 1
+        return -len(self.derived)
 
     def _derivations(self) -> list[str]:
-        """The derivations that the last one rests on, in order, each with where it is last used."""
-        first = len(self.constraints)
-        last = {first + len(self.derived) - 1: -1}
-        for index in range(first + len(self.derived) - 1, first - 1, -1):
+        """The derivations that the last one rests on, in order, each with where it is last used.
+
+        Until here they have the numbers -1, -2, ..., as rows of the problem may still join.
+        """
+        last: dict[int, int | None] = {-len(self.derived): None}
+        for index in range(-len(self.derived), 0):
             if index in last:
-                for used, _ in self.derived[index - first].parts:
+                for used, _ in self.derived[-1 - index].parts:
                     last.setdefault(used, index)
-        kept = [index for index in range(first, first + len(self.derived)) if index in last]
-        now = dict(enumerate(range(first))) | {-1: -1} | {index: first + k for k, index in enumerate(kept)}
+        kept = sorted((index for index in last if index < 0), reverse=True)
+        place = {index: len(self.constraints) + k for k, index in enumerate(kept)}
         lines = []
         for index in kept:
-            one = self.derived[index - first]
+            one, until = self.derived[-1 - index], last[index]
             words = [one.reason, str(len(one.parts))] if one.reason == "lin" else [one.reason]
             for used, factor in one.parts:
-                words += [str(now[used])] if factor is None else [str(now[used]), str(factor)]
-            lines.append(f"d{now[index]} {one.row} {{ {' '.join(words)} }} {now[last[index]]}")
+                words += [str(place.get(used, used))] if factor is None else [str(place.get(used, used)), str(factor)]
+            end = -1 if until is None else place[until]
+            lines.append(f"d{place[index]} {one.row} {{ {' '.join(words)} }} {end}")
         return lines
+
+
+def _cuts(tree: Tree) -> int:
+    """How many cuts a certificate makes."""
+    parts: tuple[Tree, ...] = tree[2] if tree[0] == "S" else tree[3:] if tree[0] in "PIC" else ()
+    return sum(map(_cuts, parts)) + int(tree[0] == "C")
 
 
 def _members(fact: Fact) -> int:
