@@ -238,6 +238,31 @@ def _choices(facts: Sequence[Fact]) -> Iterator[Fact]:
             yield from _choices(fact[1])
 
 
+def test_products_in_members_of_two_disjunctions_follow() -> None:
+    pick = random.Random(61)
+    seen: Counter[bool] = Counter()
+
+    def one(v: int) -> Fact:
+        return ("L", ((v, pick.choice((-2, -1, 1, 2))),), pick.randint(-2, 2), pick.random() < 0.5)
+
+    for whole in [frozenset[int](), frozenset({0, 1, 2})] * 15:
+        facts = (("O", (one(0), one(0))), ("O", (one(1), one(1))), ("L", (), -1, False))
+        problem = Problem(3, ((-2, 2), (-2, 2), (-4, 4)), whole, ((2, 0, 1),), facts)
+        leaf: Tree = ("F", ((0, 1),))
+        times = [("P", 1, 2, ("P", -1, 2, leaf)), leaf]
+        tree = ("S", 0, (("S", 1, (times[0], times[0])), ("S", 1, (times[0], times[1]))))
+        file = read(to_vipr(problem, tree))[0]
+        rows = [row for row in file.rows if not row.absurd()]
+        assert len(rows) > 6 + 8 + 2 + 4
+        for x, y in combinations(range(-2, 3), range(-2, 3)):
+            true = all(holds(fact, (x, y)) for fact in facts[:2])
+            values = [{0: x, 1: y, 2: x * y, **dict(enumerate(z, 3))} for z in combinations(*[(0, 1)] * 4)]
+            found = any(all(row.holds(v) for row in rows) for v in values)
+            assert found == true if whole else found >= true
+            seen[true] += 1
+    assert min(seen.values()) > 100
+
+
 def _linear(fact: Fact) -> int:
     """How many linear facts a fact adds at once."""
     return {"L": lambda: 1, "O": lambda: 0, "A": lambda: sum(map(_linear, fact[1]))}[fact[0]]()
