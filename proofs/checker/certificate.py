@@ -71,9 +71,10 @@ def _terms(terms: object, n: int) -> None:
     for term in terms:
         if type(term) is not tuple or len(term) != 2:
             raise Bad("a term is a pair")
-        if _variable(term[0], n) <= last or whole(term[1]) == 0:
-            raise Bad("terms must ascend and have coefficients other than zero")
-        last = term[0]
+        i, a = term
+        if type(i) is not int or not last < i < n or whole(a) == 0:
+            raise Bad("terms must ascend, name variables and have coefficients other than zero")
+        last = i
 
 
 def check_fact(fact: object, n: int, depth: int = 0) -> None:
@@ -137,7 +138,7 @@ class _Context:
         self.linear, self.choices, self.box = linear, choices, box
 
     def copy(self) -> _Context:
-        return _Context(list(self.linear), list(self.choices), list(self.box))
+        return _Context(list(self.linear), list(self.choices), self.box)
 
     def assume(self, fact: Fact) -> None:
         if fact[0] == "L":
@@ -201,6 +202,7 @@ def _step(
             whole(c)
             low, high = context.box[i]
             below, above = context.copy(), context.copy()
+            below.box, above.box = list(context.box), list(context.box)
             below.box[i] = (low, c if high is None else min(c, high))
             above.box[i] = (c + 1 if low is None else max(c + 1, low), high)
             return [(left, below), (right, above)]
