@@ -77,12 +77,16 @@ def check_facts(facts: Sequence[object], n: int) -> None:
                     raise Bad("terms must be a tuple, the strict mark true or false")
                 last = -1
                 for term in terms:
-                    if type(term) is not tuple or len(term) != 2 or type(term[0]) is not int:
-                        raise Bad("a term is a pair of whole numbers")
-                    if not last < term[0] < n or whole(term[1]) == 0:
-                        raise Bad("terms must ascend, name variables and have coefficients other than zero")
-                    last = term[0]
-                whole(b)
+                    if type(term) is not tuple or len(term) != 2:
+                        raise Bad("a term is a pair")
+                    i, a = term
+                    if type(i) is not int or not last < i < n:
+                        raise Bad("terms must ascend and name variables")
+                    if type(a) is not int or not a or a.bit_length() > MAX_BITS:
+                        raise Bad("a coefficient must be a whole number of at most 4096 bits, and not zero")
+                    last = i
+                if type(b) is not int or b.bit_length() > MAX_BITS:
+                    raise Bad("a right side must be a whole number of at most 4096 bits")
             elif fact[0] in ("A", "O") and len(fact) == 2 and type(fact[1]) is tuple:
                 below += fact[1]
             else:
@@ -222,15 +226,15 @@ def leaf(multipliers: object, linear: Sequence[Fact], box: Sequence[tuple[Bound,
     if type(multipliers) is not tuple:
         raise Bad("a leaf holds pairs")
     total: dict[int, int] = {}
-    right, strict = 0, False
+    right, strict, count = 0, False, min(len(linear), MAX_POSITIONS)
     for pair in multipliers:
-        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int:
+        if type(pair) is not tuple or len(pair) != 2:
             raise Bad("a leaf holds pairs")
         k, m = pair
-        if not 0 <= k < min(len(linear), MAX_POSITIONS):
+        if type(k) is not int or not 0 <= k < count:
             raise Bad("no such linear fact")
-        if whole(m) <= 0:
-            raise Bad("a multiplier must be positive")
+        if type(m) is not int or m <= 0 or m.bit_length() > MAX_BITS:
+            raise Bad("a multiplier must be a positive whole number of at most 4096 bits")
         _, terms, b, s = linear[k]
         for i, a in terms:
             total[i] = total.get(i, 0) + m * a

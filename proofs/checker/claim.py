@@ -139,27 +139,27 @@ class _Reader:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             raise Bad("the certificate is too deep or too large")
-        sub: Callable[[], Tree] = lambda: self.tree(depth + 1)  # noqa: E731
-        kind = self.take()
-        match KINDS[kind] if kind < len(KINDS) else "":
-            case "F":
-                return "F", self.pairs()
-            case "S":
-                return "S", self.position(), tuple([sub() for _ in range(self.take())])
-            case "I":
-                return "I", self.position(), self.signed(), sub(), sub()
-            case "C":
-                return "C", self.pairs(), self.signed(), sub(), sub()
-            case "P":
-                return "P", self.signed(), self.signed(), sub()
-            case "X":
-                return ("X",)
-            case _:
-                raise Bad("unknown kind of certificate node")
+        number, inner = self.take(), depth + 1
+        kind = KINDS[number] if number < len(KINDS) else ""
+        if kind == "F":
+            return "F", self.pairs()
+        if kind == "S":
+            return "S", self.position(), tuple([self.tree(inner) for _ in range(self.take())])
+        if kind == "I":
+            return "I", self.position(), self.signed(), self.tree(inner), self.tree(inner)
+        if kind == "C":
+            return "C", self.pairs(), self.signed(), self.tree(inner), self.tree(inner)
+        if kind == "P":
+            return "P", self.signed(), self.signed(), self.tree(inner)
+        if kind == "X":
+            return ("X",)
+        raise Bad("unknown kind of certificate node")
 
 
 def _numbers(data: bytes) -> list[int]:
     """The numbers that bytes hold from end to end; none is padded or exceeds what a signed whole number may have."""
+    if data.isascii():
+        return list(data)
     found: list[int] = []
     rest = iter(data)
     for byte in rest:
