@@ -178,29 +178,27 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
         if tree[0] == "F" and len(tree) == 2:
             if not leaf(tree[1], context.linear, context.box):
                 return False
-            continue
-        branches = _step(tree, context, problem, products)
-        if branches is None:
-            return False
-        stack += [(t, c, depth + 1) for t, c in branches]
-    return True
-
-
-def _step(
-    tree: Tree, context: _Context, problem: Problem, products: dict[tuple[int, int], int]
-) -> list[tuple[Tree, _Context]] | None:
-    """The branches that remain to be refuted, None when a leaf fails."""
-    match tree:
-        case ("X",):
-            empty = any(low is not None and high is not None and low > high for low, high in context.box)
-            return [] if empty else None
-        case ("S", k, trees):
+        elif tree[0] == "S" and len(tree) == 3:
+            _, k, trees = tree
             if type(k) is not int or not 0 <= k < min(len(context.choices), MAX_POSITIONS):
                 raise Bad("no such disjunction")
             members = context.choices[k]
             if type(trees) is not tuple or len(trees) != len(members):
                 raise Bad("a split needs one tree for each member")
-            return [(sub, context.plus(member)) for member, sub in zip(members, trees, strict=True)]
+            stack += [(sub, context.plus(fact), depth + 1) for sub, fact in zip(trees, members, strict=True)]
+        elif tree == ("X",):
+            if not any(low is not None and high is not None and low > high for low, high in context.box):
+                return False
+        else:
+            stack += [(sub, inner, depth + 1) for sub, inner in _branches(tree, context, problem, products)]
+    return True
+
+
+def _branches(
+    tree: Tree, context: _Context, problem: Problem, products: dict[tuple[int, int], int]
+) -> list[tuple[Tree, _Context]]:
+    """What a node that splits no disjunction leaves to be refuted."""
+    match tree:
         case ("I", i, c, left, right):
             if _variable(i, problem.n) not in problem.ints:
                 raise Bad("the variable of a whole-number split need not be whole")

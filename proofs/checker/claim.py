@@ -102,11 +102,12 @@ class _Reader:
         return value >> 1 ^ -(value & 1)
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        take = self.take
-        found = [(take(), (value := take()) >> 1 ^ -(value & 1)) for _ in range(take())]
-        for position, _ in found:
+        take, found = self.take, []
+        for _ in range(take()):
+            position, value = take(), take()
             if position >= MAX_POSITIONS:
                 raise Bad("a position is out of range")
+            found.append((position, value >> 1 ^ -(value & 1)))
         return tuple(found)
 
     def ends(self) -> tuple[int | None, int | None]:
