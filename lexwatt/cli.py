@@ -57,6 +57,7 @@ app.command()(comparing.why)
 app.command()(tracing.coverage)
 app.command("worked-examples")(tracing.worked_examples)
 app.command()(exporting.rego)
+app.command()(exporting.vipr)
 
 
 @app.command()
