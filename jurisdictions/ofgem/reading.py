@@ -110,8 +110,10 @@ def need(case: Case, *names: str) -> Any:
 
 
 def measure(case: Case, stems: Sequence[str], units: Mapping[str, str] | Sequence[str], default: str = "") -> str:
-    """A quantity given as `<stem>_<unit>`, or as `<unit>` where a stem is empty. `units` are the endings, or endings with
-    the unit that each means. Raises `NotRead` where nothing is given and there is no `default`."""
+    """A quantity given as `<stem>_<unit>`, or as `<unit>` where a stem is empty.
+
+    `units` are the endings, or endings with the unit that each means. Raises `NotRead` where nothing is given and there
+    is no `default`."""
     named = units if isinstance(units, Mapping) else {u: u for u in units}
     for stem in stems:
         for ending, unit in named.items():
@@ -163,7 +165,9 @@ def simple(
     given: Case, outcome: Any, subject: str, rules: Sequence[str], fixed: Mapping[str, Any], **asked: Any
 ) -> Iterator[Question]:
     """Cases that one measure each decides: `asked` names it, with its stems and units."""
-    found = cases(given, *(f"{stem}_{unit}".strip("_") for stems, units in asked.values() for stem in stems for unit in units))
+    found = cases(
+        given, *(f"{stem}_{unit}".strip("_") for stems, units in asked.values() for stem in stems for unit in units)
+    )
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         values = {name: measure(case, stems, units) for name, (stems, units) in asked.items()}
         yield ask(subject, {**fixed, **values}, rules, passes(verdict))
