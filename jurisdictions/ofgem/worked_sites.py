@@ -147,7 +147,8 @@ def site(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         if pick(case, "mel_a", "mil_a") is not None:
             inputs |= {"site_mel": measure(case, ("mel",), {"A": "A"}, "100000 A")}
             inputs |= {"site_mil": measure(case, ("mil",), {"A": "A"}, "100000 A")}
-            rules.append("g100_limits")
+            inputs["scheme_failed"] = bool(pick(case, "failed", "scheme_failed", "comms_loss", "fault"))
+            rules += ["g100_limits", "g100_fail_safe"]
         if "3" in str(pick(case, "state") or ""):
             inputs |= {"site_state": "state_3", "site_need": measure(case, ("need", "load"), {"A": "A"}, "0 A")}
             rules += ["g100_no_export", "g100_needed_import"]
