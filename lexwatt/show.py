@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compiler.core import Core
-from guardrails.fleet import Fleet
+from compiler.core import Core, Declared
+from proofs.analyses import Finding
 from proofs.theorems import Answer, Proved, Refuted
-from rules_dsl.units import decimal, show
+from rules_dsl.units import decimal
+from rules_dsl.units import show as show_in
 
 if TYPE_CHECKING:
+    from guardrails.fleet import Fleet
     from lexwatt.demo import Event, Tally
 
 COLOURS = {"admitted": "green", "repaired": "yellow", "refused": "red"}
@@ -32,18 +34,40 @@ def answer_lines(answer: Answer, core: Core) -> list[str]:
     if not isinstance(answer, Refuted):
         return [f"[yellow]unknown[/] {escape(title)}", f"        {escape(answer.why)}"]
     lines = [f"[red]false[/]   {escape(title)}", f"        counterexample: {answer.what} where"]
-    declared = core.declared()
+    declared = core.declared() | {d.name: d for d in answer.theorem.extra}
     first = answer.states[0]
     for name in first:
         d = declared[name]
         shown = []
         for state in answer.states:
             value = state[name] * d.resolution
-            text = d.names[int(value)] if d.names and value.denominator == 1 else show(value, d.unit)
+            text = d.names[int(value)] if d.names and value.denominator == 1 else show_in(value, d.unit)
             if text not in shown:
                 shown.append(text)
         lines.append(f"          {name} = {' then '.join(shown)}")
+    lines += [f"        replayed: {escape(line)}" for line in answer.replay]
     return lines
+
+
+def finding_lines(finding: Finding, declared: Mapping[str, Declared]) -> Iterator[str]:
+    """A finding in plain words: the answer, its witness, and what each pack alone allows there."""
+    mark = {True: "yes", False: "NO", None: "undecided"}[finding.good]
+    size = f" (certificate of {len(finding.claim)} bytes)" if finding.claim is not None else ""
+    yield f"{mark}: {finding.text}{size}"
+    if finding.state is not None:
+        yield "  where " + state_text(finding.state, declared)
+    for pack, command in finding.commands.items():
+        yield f"  {pack} alone allows {state_text(command, declared)}"
+
+
+def state_text(state: Mapping[str, Fraction], declared: Mapping[str, Declared]) -> str:
+    """A state in physical units."""
+    shown = []
+    for name, value in state.items():
+        d = declared[name]
+        named = d.names and value.denominator == 1 and 0 <= value < len(d.names)
+        shown.append(f"{name} {d.names[int(value)] if named else show_in(value, d.unit)}")
+    return ", ".join(shown)
 
 
 def event_line(event: Event) -> str:

@@ -55,7 +55,7 @@ def test_the_demonstration_ends_with_its_table_and_good_receipts(tmp_path: Path)
     done = subprocess.run(command(folder, journal), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     text = done.stdout
-    assert text.count("proved  ") == 2
+    assert text.count("proved  ") == 8
     assert re.search(r"all commanded\s*│\s*[1-9]\d*\s*│\s*[1-9]\d*\s*│\s*[1-9]\d*", text)
     assert "equal the last admitted set point on 8 of 8 devices" in text
     found = re.search(r"(\d+) of (\d+) receipts verified", text)
