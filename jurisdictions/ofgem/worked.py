@@ -79,7 +79,7 @@ def curve(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     for case, value in zip(found, wanted, strict=True):
         held = contracts(case)
         hertz = measure(case, ("frequency", "f", ""), HZ)
-        inputs = {f"{p.lower()}_held": text(mw, "MW") for p, mw in held.items()} | {"call_frequency": hertz}
+        inputs = {f"{p.lower()}_held": text(mw, "MW") for p, mw in held.items()} | {"gb_call_frequency": hertz}
         signed = number(value) * _side(held, hertz, way)
         for rule, more in (("least", _ROUNDED), ("most", -_ROUNDED)):
             tried = {**inputs, "response_ordered": text(signed + more, "MW")}
@@ -150,7 +150,7 @@ def order(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
             inputs[f"{side}_capacity"] = measure(case, stems, MW, "10000 MW")
         store = measure(case, ("unit_energy", "energy", "e_max", "store"), MWH, "none")
         if store != "none":
-            inputs["order_store"] = store
+            inputs["gb_order_store"] = store
         asked = list(_order_questions(inputs, wanted))
         if not asked:
             raise NotRead(f"nothing is known here that {', '.join(wanted)} could be")
@@ -166,7 +166,7 @@ def _order_questions(inputs: dict[str, str], wanted: Mapping[str, Any]) -> Itera
             "response_energy_fits": "energy" in said,
             "response_sell_size": "size" in said or "100 mw" in said,
         }
-        rules = [r for r in told if r != "response_energy_fits" or "order_store" in inputs]
+        rules = [r for r in told if r != "response_energy_fits" or "gb_order_store" in inputs]
         if passes(said) or any(told.values()):
             for rule in rules:
                 yield ask("sell_order", inputs, (rule,), passes(said) or not told[rule])
@@ -175,10 +175,10 @@ def _order_questions(inputs: dict[str, str], wanted: Mapping[str, Any]) -> Itera
     for name, rule, quantity, unit in (
         ("export_side_mw", "response_export_side", "export_capacity", "MW"),
         ("import_side_mw", "response_import_side", "import_capacity", "MW"),
-        ("rev_low_mwh", "response_low_energy", "order_low_volume", "MWh"),
-        ("rev_high_mwh", "response_high_energy", "order_high_volume", "MWh"),
-        ("max_trade_discharge_mw", "response_trade_export", "traded_export", "MW"),
-        ("max_trade_charge_mw", "response_trade_import", "traded_import", "MW"),
+        ("rev_low_mwh", "response_low_energy", "gb_order_low_volume", "MWh"),
+        ("rev_high_mwh", "response_high_energy", "gb_order_high_volume", "MWh"),
+        ("max_trade_discharge_mw", "response_trade_export", "gb_traded_export", "MW"),
+        ("max_trade_charge_mw", "response_trade_import", "gb_traded_import", "MW"),
     ):
         if wanted.get(name) is not None:
             yield limit("sell_order", inputs, rule, quantity, text(wanted[name], unit), "500")
@@ -190,7 +190,7 @@ def offer_size(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         size = measure(case, ("", "offer", "size", "sell", "quantity"), MW)
         rules = ("response_least_size", "response_whole_megawatts")
-        yield ask("product_offer", {"product_offered": size}, rules, passes(verdict))
+        yield ask("gb_product_offer", {"gb_product_offered": size}, rules, passes(verdict))
 
 
 @reader("resp-soe-start-of-block", "resp-soe-breach-is-unavailability", needs=("cases_SoE_MWh",))
@@ -262,7 +262,7 @@ def recovery(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     if value is None:
         raise NotRead("the outcome has no recovery_MWh")
     power = text(number(value) * 2, "MW")
-    yield limit("response_block", fixed, "response_recovery_low", "recovery_import", power, "500")
+    yield limit("response_block", fixed, "response_recovery_low", "gb_recovery_import", power, "500")
 
 
 @reader("resp-fpn-required")
@@ -311,5 +311,5 @@ def constant(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given)
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         volumes = need(case, "volumes_MW", "MW_per_period", "contracted_MW_per_period", "case")
-        rows = [{"period_number": str(n + 1), "period_contracted": text(v, "MW")} for n, v in enumerate(volumes)]
+        rows = [{"period_number": str(n + 1), "gb_period_contracted": text(v, "MW")} for n, v in enumerate(volumes)]
         yield ask("response_block", {"periods": rows}, ("response_constant_volume",), passes(verdict))

@@ -49,21 +49,21 @@ def inflexible(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         )
         profit = measure(case, ("profit", "reasonable_profit", "profit_allowance"), PRICE, "0 GBP/MWh")
         inputs = {
-            "minimum_zero_time": measure(case, ("mzt", "minimum_zero_time"), {"min": "min", "h": "h"}),
-            "notified_before": text(before, "MW"),
-            "notified_after": text(after, "MW"),
-            "within_day": inside,
-            "inflexible_cost": cost,
+            "gb_minimum_zero_time": measure(case, ("mzt", "minimum_zero_time"), {"min": "min", "h": "h"}),
+            "gb_notified_before": text(before, "MW"),
+            "gb_notified_after": text(after, "MW"),
+            "gb_within_day": inside,
+            "gb_inflexible_cost": cost,
             "iolc_profit": profit,
         }
         if price != "none":
-            yield ask("inflexible_offer", {**inputs, "inflexible_price": price}, ("iolc_offer",), passes(verdict))
+            yield ask("gb_inflexible_offer", {**inputs, "gb_inflexible_price": price}, ("iolc_offer",), passes(verdict))
             continue
         free = any(word in verdict for word in ("not caught", "exempt", "outside", "out of scope", "not trigger"))
         if not free and not any(word in verdict for word in ("limited", "caught", "trigger", "cost", "in scope")):
             raise NotRead(f"`{verdict}` is no verdict known here")
         above = text(sum(number(price.split()[0]) for price in (cost, profit)) + number("0.01"), "GBP/MWh")
-        yield ask("inflexible_offer", {**inputs, "inflexible_price": above}, ("iolc_offer",), free)
+        yield ask("gb_inflexible_offer", {**inputs, "gb_inflexible_price": above}, ("iolc_offer",), free)
 
 
 @reader("tclc-prohibition", "tclc-import-scope")
@@ -80,9 +80,9 @@ def turn_down(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
             raise NotRead("neither the volume of the bid nor where it leads is given")
         end = text(to, "MW") if to is not None else text(number(start.split()[0]) + number(volume), "MW")
         inputs = {
-            "constraint_period": flag(pick(case, "constraint_period", "constrained"), "constraint_period"),
-            "turn_down_from": start,
-            "turn_down_to": end,
+            "gb_constraint_period": flag(pick(case, "constraint_period", "constrained"), "constraint_period"),
+            "gb_turn_down_from": start,
+            "gb_turn_down_to": end,
         }
         for key, rule, quantity in (
             ("in_scope_mw", "tclc_scope", "tclc_in_scope"),
@@ -91,47 +91,49 @@ def turn_down(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         ):
             if key in small:
                 value = outcomes(small[key], len(found))[n]
-                yield limit("turn_down", inputs, rule, quantity, text(value, "MW"), "500")
+                yield limit("gb_turn_down", inputs, rule, quantity, text(value, "MW"), "500")
         if priced:
-            inputs["turn_down_price"] = measure(case, ("bid", "bid_price"), PRICE)
+            inputs["gb_turn_down_price"] = measure(case, ("bid", "bid_price"), PRICE)
             stems = ("cost_reflective_bid", "cost_reflective_bid_price", "cost_reflective")
-            inputs["cost_reflective_price"] = measure(case, stems, PRICE)
-            yield ask("turn_down", inputs, ("tclc_bid",), passes(said[n]))
+            inputs["gb_cost_reflective_price"] = measure(case, stems, PRICE)
+            yield ask("gb_turn_down", inputs, ("tclc_bid",), passes(said[n]))
 
 
 # ── exchanges and REMIT
 @reader("n2ex-da-price-limits")
 def n2ex(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
-    asked = {"order_price": (("", "price", "order", "order_price"), {**PRICE, "price": "GBP/MWh", "": "GBP/MWh"})}
-    yield from simple(given, outcome, "wholesale_order", ("n2ex_price",), {"order_venue": "n2ex_day_ahead"}, **asked)
+    asked = {"gb_order_price": (("", "price", "order", "gb_order_price"), {**PRICE, "price": "GBP/MWh", "": "GBP/MWh"})}
+    yield from simple(
+        given, outcome, "gb_wholesale_order", ("n2ex_price",), {"gb_order_venue": "n2ex_day_ahead"}, **asked
+    )
 
 
 @reader("epex-gb-hh-auction")
 def half_hour(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given, "MW", "price")
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
-        inputs = {"order_venue": "epex_half_hour"}
+        inputs = {"gb_order_venue": "epex_half_hour"}
         rules: dict[str, bool] = {}
         size = measure(case, ("", "order", "size"), MW, "none")
         if size != "none":
-            inputs["order_size"] = size
+            inputs["gb_order_size"] = size
             rules |= {"epex_lot": "lot" in verdict, "epex_least": "minimum" in verdict or "size" in verdict}
         price = measure(case, ("price", "order_price", ""), {"": "GBP/MWh", **PRICE, "price": "GBP/MWh"}, "none")
         if price != "none":
-            inputs["order_price"] = price
+            inputs["gb_order_price"] = price
             rules |= {"epex_tick": "tick" in verdict, "epex_price": "limit" in verdict or "range" in verdict}
         sent = pick(case, "submission", "submitted", "sent")
         if sent is not None:
             day = str(need(case, "delivery_day", "day", "delivery"))[:10]
-            inputs |= {"order_delivery": local(day), "order_sent_at": local(sent, day)}
+            inputs |= {"gb_order_delivery": local(day), "gb_order_sent_at": local(sent, day)}
             rules["epex_gate"] = "gate" in verdict or "late" in verdict
         if not rules:
             raise NotRead("neither size nor price nor time is given")
         if passes(verdict):
-            yield ask("wholesale_order", inputs, tuple(rules), True)
+            yield ask("gb_wholesale_order", inputs, tuple(rules), True)
         else:
             named = [rule for rule, told in rules.items() if told] or list(rules)
-            yield ask("wholesale_order", inputs, named, False)
+            yield ask("gb_wholesale_order", inputs, named, False)
 
 
 @reader("remit-disclose-before-trade")
@@ -140,14 +142,14 @@ def disclosure(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         overlaps = pick(case, "order_delivery_overlaps_outage", "overlaps", "delivery_overlaps_outage")
         inputs = {
-            "own_outage": measure(case, ("asset_outage", "outage", "unavailable"), MW),
-            "outage_published": flag(need(case, "published", "outage_published"), "published"),
-            "outage_overlaps": flag(True if overlaps is None else overlaps, "order_delivery_overlaps_outage"),
+            "gb_own_outage": measure(case, ("asset_outage", "outage", "unavailable"), MW),
+            "gb_outage_published": flag(need(case, "published", "outage_published"), "published"),
+            "gb_outage_overlaps": flag(True if overlaps is None else overlaps, "order_delivery_overlaps_outage"),
         }
         chosen = measure(case, ("threshold", "policy_threshold"), MW, "none")
         if chosen != "none":
             inputs["remit_least_outage"] = chosen
-        yield ask("wholesale_order", inputs, ("remit_disclosure",), passes(verdict))
+        yield ask("gb_wholesale_order", inputs, ("remit_disclosure",), passes(verdict))
 
 
 @reader("remit-no-false-signals")
@@ -156,12 +158,16 @@ def signals(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     known = (
         (
             "remit_deliverable_power",
-            {"order_size": ("order", ""), "deliverable_power": ("deliverable", "available")},
+            {"gb_order_size": ("order", ""), "gb_deliverable_power": ("deliverable", "available")},
             MW,
         ),
-        ("remit_deliverable_energy", {"order_energy": ("order",), "deliverable_energy": ("deliverable",)}, MWH),
-        ("remit_no_offset", {"own_opposite": ("own_opposite", "opposite", "own_offsetting")}, MW),
-        ("remit_true_capability", {"declared_capability": ("declared",), "real_capability": ("real", "actual")}, MW),
+        ("remit_deliverable_energy", {"gb_order_energy": ("order",), "gb_deliverable_energy": ("deliverable",)}, MWH),
+        ("remit_no_offset", {"gb_own_opposite": ("gb_own_opposite", "opposite", "own_offsetting")}, MW),
+        (
+            "remit_true_capability",
+            {"gb_declared_capability": ("declared",), "gb_real_capability": ("real", "actual")},
+            MW,
+        ),
     )
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         inputs: dict[str, str] = {}
@@ -173,4 +179,4 @@ def signals(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
                 rules.append(rule)
         if not rules:
             raise NotRead("nothing is given that an order is held to")
-        yield ask("wholesale_order", inputs, rules, passes(verdict))
+        yield ask("gb_wholesale_order", inputs, rules, passes(verdict))

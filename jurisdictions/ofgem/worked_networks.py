@@ -47,12 +47,12 @@ def _withstand(plant: str, rules: tuple[str, ...]) -> Read:
         found = cases(given, "frequency_Hz", "duration_s", "duration_min")
         for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
             inputs = {
-                "excursion_plant": plant,
-                "excursion_hertz": measure(case, ("frequency", "f", ""), HZ),
-                "excursion_for": measure(case, LASTS, TIME),
-                "still_connected": False,
+                "gb_excursion_plant": plant,
+                "gb_excursion_hertz": measure(case, ("frequency", "f", ""), HZ),
+                "gb_excursion_for": measure(case, LASTS, TIME),
+                "gb_still_connected": False,
             }
-            yield ask("excursion", inputs, rules, not _stays(verdict))
+            yield ask("gb_excursion", inputs, rules, not _stays(verdict))
 
     return withstand
 
@@ -66,28 +66,32 @@ def rocof(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given, "rocof_Hz_per_s", "Hz_per_s")
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         rate = measure(case, ("rocof", ""), {"Hz_per_s": "Hz/s", "Hz_s": "Hz/s"})
-        inputs = {"excursion_plant": "generating_module", "excursion_rocof": rate.lstrip("-"), "still_connected": False}
-        yield ask("excursion", inputs, ("rocof_withstand",), not _stays(verdict))
+        inputs = {
+            "gb_excursion_plant": "generating_module",
+            "gb_excursion_rocof": rate.lstrip("-"),
+            "gb_still_connected": False,
+        }
+        yield ask("gb_excursion", inputs, ("rocof_withstand",), not _stays(verdict))
 
 
 @reader("output-vs-falling-frequency")
 def output_held(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given, "frequency_Hz", "Hz", "output_pu")
     before = pick({str(k).lower(): v for k, v in given.items()}, "p_before_mw", "p_mw", "p_ref_kw", "p_ref_mw") or 1
-    plant = {"excursion_plant": "generating_module"}
+    plant = {"gb_excursion_plant": "generating_module"}
     names = ("min_output", "min_pu", "p_min", "min_power_MW", "min_MW", "min_power_kW")
     try:
         wanted = outcomes(outcome, len(found), *names)
     except NotRead:
         for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
-            inputs = plant | {"excursion_hertz": measure(case, ("frequency", "f", ""), HZ)}
-            inputs |= {"excursion_output": measure(case, ("output", "p", ""), SHARE)}
-            yield ask("excursion", inputs, ("output_held",), passes(verdict))
+            inputs = plant | {"gb_excursion_hertz": measure(case, ("frequency", "f", ""), HZ)}
+            inputs |= {"gb_excursion_output": measure(case, ("output", "p", ""), SHARE)}
+            yield ask("gb_excursion", inputs, ("output_held",), passes(verdict))
         return
     for case, value in zip(found, wanted, strict=True):
-        inputs = plant | {"excursion_hertz": measure(case, ("frequency", "f", ""), HZ)}
+        inputs = plant | {"gb_excursion_hertz": measure(case, ("frequency", "f", ""), HZ)}
         share = text(number(value) / number(before), "pu")
-        yield limit("excursion", inputs, "output_held", "excursion_output", share, "0.0001")
+        yield limit("gb_excursion", inputs, "output_held", "gb_excursion_output", share, "0.0001")
 
 
 # ── active power in response to frequency
@@ -154,15 +158,15 @@ def import_cut(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
 def fsm(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given, "droop_pct", "deadband_Hz")
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
-        inputs: dict[str, Any] = {"module_type": str(pick(case, "type") or "C")}
+        inputs: dict[str, Any] = {"gb_module_type": str(pick(case, "type") or "C")}
         rules = []
         droop = measure(case, ("droop",), PERCENT, "none")
         if droop != "none":
-            inputs["fsm_droop"] = droop
+            inputs["gb_fsm_droop"] = droop
             rules.append("fsm_droop_range")
         band = measure(case, ("deadband", "dead_band"), HZ, "none")
         if band != "none":
-            inputs["fsm_dead_band"] = band
+            inputs["gb_fsm_dead_band"] = band
             rules.append("fsm_dead_band_range")
         if not rules:
             raise NotRead("neither droop nor dead band is given")
@@ -175,14 +179,14 @@ def _trips(
 ) -> Read:
     """Each stage that a verdict names has to have tripped, where it names none no stage has."""
     kinds: dict[str, tuple[tuple[str, ...], Any]] = {
-        "seen_volts": (("", "v", "voltage"), VOLTS),
-        "seen_share": (("", "v", "voltage"), SHARE),
-        "seen_hertz": (("", "f", "frequency"), HZ),
+        "gb_seen_volts": (("", "v", "voltage"), VOLTS),
+        "gb_seen_share": (("", "v", "voltage"), SHARE),
+        "gb_seen_hertz": (("", "f", "frequency"), HZ),
     }
     choice, held, tripped = (
-        ("volt_stage", "seen_volts_for", "volt_tripped")
-        if subject == "voltage_stage"
-        else ("hertz_stage", "seen_hertz_for", "hertz_tripped")
+        ("gb_volt_stage", "gb_seen_volts_for", "gb_volt_tripped")
+        if subject == "gb_voltage_stage"
+        else ("gb_hertz_stage", "gb_seen_hertz_for", "gb_hertz_tripped")
     )
 
     def trips(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
@@ -215,9 +219,11 @@ def _volt(level: str) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 reader("g98-g99-lv-voltage-protection")(
-    _trips("voltage_stage", _volt("lv"), {"relay_level": "low_voltage"}, "seen_volts")
+    _trips("gb_voltage_stage", _volt("lv"), {"gb_relay_level": "low_voltage"}, "gb_seen_volts")
 )
-reader("g99-hv-voltage-protection")(_trips("voltage_stage", _volt("hv"), {"relay_level": "high_voltage"}, "seen_share"))
+reader("g99-hv-voltage-protection")(
+    _trips("gb_voltage_stage", _volt("hv"), {"gb_relay_level": "high_voltage"}, "gb_seen_share")
+)
 _HERTZ = {
     "uf1": ("under_frequency_trip", ("under-frequency stage 1", "uf1", "underfrequency stage 1", "trip stage 1")),
     "uf2": ("under_frequency_trip", ("under-frequency stage 2", "uf2", "underfrequency stage 2", "trip stage 2")),
@@ -232,7 +238,7 @@ def frequency_trips(given: Mapping[str, Any], outcome: Any) -> Iterator[Question
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         named = any(word in verdict for _, words in _HERTZ.values() for word in words)
         if named or "no trip" in verdict:
-            yield from _trips("frequency_stage", _HERTZ, {}, "seen_hertz")(case, {"verdict": verdict})
+            yield from _trips("gb_frequency_stage", _HERTZ, {}, "gb_seen_hertz")(case, {"verdict": verdict})
             continue
         if "trip" not in verdict:
             raise NotRead(f"`{verdict}` is no verdict known here")
@@ -247,21 +253,21 @@ def loss_of_mains(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         rules = []
         for name, value, rule in (
             (
-                "rocof_setting",
+                "gb_rocof_setting",
                 measure(case, ("rocof", "setting", ""), {"Hz_per_s": "Hz/s", "Hz_s": "Hz/s"}, "none"),
                 "rocof_level",
             ),
-            ("rocof_delay", measure(case, ("delay", "time"), TIME, "none"), "rocof_wait"),
+            ("gb_rocof_delay", measure(case, ("delay", "time"), TIME, "none"), "rocof_wait"),
         ):
             if value != "none":
                 inputs[name] = value
                 rules.append(rule)
         if pick(case, "vector_shift") is not None:
-            inputs["vector_shift"] = flag(case["vector_shift"], "vector_shift")
+            inputs["gb_vector_shift"] = flag(case["vector_shift"], "vector_shift")
             rules.append("no_vector_shift")
         if not rules:
             raise NotRead("no setting is given")
-        yield ask("mains_relay", inputs, rules, passes(verdict))
+        yield ask("gb_mains_relay", inputs, rules, passes(verdict))
 
 
 @reader("g98-g99-reconnection-delay")
@@ -271,7 +277,7 @@ def reconnects(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         waits = any(word in verdict for word in ("wait", "stay off", "locked", "too early", "not yet"))
         good = not waits and ("reconnect" in verdict or passes(verdict))
-        yield ask("reconnection", {"inside_for": measure(case, stems, TIME)}, ("g99_reconnection",), good)
+        yield ask("gb_reconnection", {"gb_inside_for": measure(case, stems, TIME)}, ("g99_reconnection",), good)
 
 
 # ── connection
@@ -282,24 +288,24 @@ def scope(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         said = str(verdict).upper()
         if ("G98" in said) == ("G99" in said):
             raise NotRead(f"`{verdict}` is neither G98 nor G99")
-        inputs: dict[str, Any] = {"connection_code": "g98"}
+        inputs: dict[str, Any] = {"gb_connection_code": "g98"}
         rules = []
         current = measure(case, ("", "current", "aggregate", "per_phase"), {"A": "A"}, "none")
         modules = pick(case, "modules_kw_same_phase", "modules_kw", "kw_per_phase", "kw")
         if current != "none":
-            inputs["phase_current"] = current
+            inputs["gb_phase_current"] = current
             rules.append("g98_current")
         if modules is not None:
-            inputs["modules"] = [
-                {"module_power": text(kw, "kW")} for kw in (modules if isinstance(modules, list) else [modules])
+            inputs["phase_modules"] = [
+                {"gb_module_power": text(kw, "kW")} for kw in (modules if isinstance(modules, list) else [modules])
             ]
             rules.append("g98_power")
         if pick(case, "type_tested") is not None:
-            inputs["type_tested"] = flag(case["type_tested"], "type_tested")
+            inputs["gb_type_tested"] = flag(case["type_tested"], "type_tested")
             rules.append("g98_type_tested")
         if not rules:
             raise NotRead("neither power nor current is given")
-        yield ask("phase_group", inputs, rules, "G98" in said)
+        yield ask("gb_phase_group", inputs, rules, "G98" in said)
 
 
 @reader("g99-type-thresholds")
@@ -313,11 +319,11 @@ def types(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         ):
             raise NotRead(f"`{value}` is no type")
         inputs = {
-            "module_rating": measure(case, ("", "capacity", "rating", "registered"), MW),
-            "module_voltage": measure(case, ("", "voltage", "connection"), ("kV", "V"), "0.4 kV"),
+            "gb_module_rating": measure(case, ("", "capacity", "rating", "registered"), MW),
+            "gb_module_voltage": measure(case, ("", "voltage", "connection"), ("kV", "V"), "0.4 kV"),
         }
         for other in ("A", "B", "C", "D", "too_small"):
-            yield ask("gb_module", {**inputs, "module_type": other}, ("g99_type_of_module",), other == named)
+            yield ask("gb_module", {**inputs, "gb_module_type": other}, ("g99_type_of_module",), other == named)
 
 
 @reader("g99-storage-from-2026", "g99-ac-coupled-storage")
@@ -328,16 +334,16 @@ def storage(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         if coupling is not None:
             kind = "ac" if "ac" in str(coupling).lower() else "dc"
             met = pick(case, "complies", "compliant") if kind == "ac" else pick(case, "applied", "application")
-            inputs: dict[str, Any] = {"storage_coupling": f"{kind}_coupled"}
-            inputs["module_compliant" if kind == "ac" else "operator_applied"] = flag(met, "complies or applied")
+            inputs: dict[str, Any] = {"gb_storage_coupling": f"{kind}_coupled"}
+            inputs["gb_module_compliant" if kind == "ac" else "gb_operator_applied"] = flag(met, "complies or applied")
             yield ask("gb_module", inputs, (f"g99_{kind}_coupled",), passes(verdict))
             continue
         day = date.fromisoformat(str(need(case, "connected", "connection_date", "date", "case")))
         met = pick(case, "meets_requirements", "complies", "meets_issue_2")
         inputs = {
-            "module_storage": True,
-            "module_connected": f"{day}T12:00 Europe/London",
-            "storage_requirements_met": False if met is None else flag(met, "meets_requirements"),
+            "gb_module_storage": True,
+            "gb_module_connected": f"{day}T12:00 Europe/London",
+            "gb_storage_requirements_met": False if met is None else flag(met, "meets_requirements"),
         }
         free = any(word in verdict for word in ("exempt", "not mandatory", "not required", "optional"))
         bound = not free and any(word in verdict for word in ("mandatory", "required", "must"))
@@ -350,12 +356,12 @@ def _fault(rule: str, kilovolts: str) -> Read:
         found = cases(given, "t_s", "s", "pu", "v_pu")
         for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
             inputs = {
-                "dip_voltage": measure(case, ("", "connection", "voltage"), ("kV",), kilovolts),
-                "dip_after": measure(case, ("t", "time", "after", "duration", ""), TIME),
-                "retained": measure(case, ("v", "voltage", "retained", ""), SHARE),
-                "dip_connected": False,
+                "gb_dip_voltage": measure(case, ("", "connection", "voltage"), ("kV",), kilovolts),
+                "gb_dip_after": measure(case, ("t", "time", "after", "duration", ""), TIME),
+                "gb_retained": measure(case, ("v", "voltage", "retained", ""), SHARE),
+                "gb_dip_connected": False,
             }
-            yield ask("voltage_dip", inputs, (rule,), not _stays(verdict))
+            yield ask("gb_voltage_dip", inputs, (rule,), not _stays(verdict))
 
     return fault
 

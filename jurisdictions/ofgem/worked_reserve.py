@@ -33,12 +33,12 @@ from jurisdictions.worked import NotRead, Question, Read, reader
 def _reserve(kind: str) -> Read:
     """A reader of what a unit offered for Quick, Slow or Balancing Reserve can do."""
     asked: dict[str, tuple[str, tuple[str, ...], Sequence[str] | Mapping[str, str], str]] = {
-        "time_to_full": ("reserve_full_after", ("time_to_full", "time", "full", "ramp"), TIME, "speed"),
-        "size": ("reserve_size", ("", "size", "contracted", "offer", "offered"), MW, "size"),
-        "hold": ("reserve_hold", ("hold", "hold_at_full", "duration"), TIME, "hold"),
-        "activation": ("reserve_activation", ("activation_total", "activation", "total"), TIME, "activation"),
-        "shortest": ("reserve_shortest", ("min_activation", "shortest_activation", "shortest"), TIME, "shortest"),
-        "energy": ("reserve_energy", ("energy", "energy_above_min"), MWH, "energy"),
+        "time_to_full": ("gb_reserve_full_after", ("time_to_full", "time", "full", "ramp"), TIME, "speed"),
+        "size": ("gb_reserve_size", ("", "size", "contracted", "offer", "offered"), MW, "size"),
+        "hold": ("gb_reserve_hold", ("hold", "hold_at_full", "duration"), TIME, "hold"),
+        "activation": ("gb_reserve_activation", ("activation_total", "activation", "total"), TIME, "activation"),
+        "shortest": ("gb_reserve_shortest", ("min_activation", "shortest_activation", "shortest"), TIME, "shortest"),
+        "energy": ("gb_reserve_energy", ("energy", "energy_above_min"), MWH, "energy"),
     }
     has = {"qr": tuple(asked), "sr": ("time_to_full", "size"), "br": ("time_to_full", "size", "hold")}[kind]
 
@@ -46,7 +46,7 @@ def _reserve(kind: str) -> Read:
         found = cases(given, "time_to_full_s", "time_min", "MW", "hold_min", "energy_MWh")
         for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
             code = str(pick(case, "product") or f"p{kind}").lower()
-            inputs: dict[str, Any] = {"reserve_product": code if code in (f"p{kind}", f"n{kind}") else f"p{kind}"}
+            inputs: dict[str, Any] = {"gb_reserve_product": code if code in (f"p{kind}", f"n{kind}") else f"p{kind}"}
             rules: dict[str, bool] = {}
             for what in has:
                 name, stems, units, word = asked[what]
@@ -54,18 +54,18 @@ def _reserve(kind: str) -> Read:
                 if value != "none":
                     inputs[name] = value
                     rules[f"{kind}_{what}"] = word in verdict
-            if "reserve_energy" in inputs and "reserve_size" not in inputs:
+            if "gb_reserve_energy" in inputs and "gb_reserve_size" not in inputs:
                 raise NotRead("energy without a size")
             if kind == "br" and pick(case, "bm_unit", "is_bmu") is not None:
-                inputs["balancing_unit"] = flag(pick(case, "bm_unit", "is_bmu"), "bm_unit")
+                inputs["gb_balancing_unit"] = flag(pick(case, "bm_unit", "is_bmu"), "bm_unit")
                 rules["br_unit"] = "unit" in verdict
             if not rules:
                 raise NotRead("nothing is given that the reserve is held to")
             if passes(verdict) or any(rules.values()):
                 for rule, told in rules.items():
-                    yield ask("reserve_unit", inputs, (rule,), passes(verdict) or not told)
+                    yield ask("gb_reserve_unit", inputs, (rule,), passes(verdict) or not told)
             else:
-                yield ask("reserve_unit", inputs, tuple(rules), False)
+                yield ask("gb_reserve_unit", inputs, tuple(rules), False)
 
     return reserve
 
@@ -82,12 +82,12 @@ def headroom(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         written = str(pick(case, "product", "direction") or "").lower()
         up = written[:1] == "p" if written else pick(case, "mel_mw") is not None
         inputs = {
-            "reserve_product": "pbr" if up else "nbr",
-            "reserve_pn": measure(case, ("pn",), MW),
-            "reserve_size": measure(case, ("contracted", "contracted_positive", "contracted_negative", ""), MW),
+            "gb_reserve_product": "pbr" if up else "nbr",
+            "gb_reserve_pn": measure(case, ("pn",), MW),
+            "gb_reserve_size": measure(case, ("contracted", "contracted_positive", "contracted_negative", ""), MW),
         }
-        inputs["reserve_mel" if up else "reserve_mil"] = measure(case, ("mel" if up else "mil",), MW)
-        yield ask("reserve_unit", inputs, ("br_headroom" if up else "br_footroom",), passes(verdict))
+        inputs["gb_reserve_mel" if up else "gb_reserve_mil"] = measure(case, ("mel" if up else "mil",), MW)
+        yield ask("gb_reserve_unit", inputs, ("br_headroom" if up else "br_footroom",), passes(verdict))
 
 
 @reader("br-energy")
@@ -101,15 +101,17 @@ def reserve_store(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         level = measure(case, up, MWH, "none")
         negative = level == "none" or str(pick(case, "product", "direction") or "").lower()[:1] == "n"
         inputs = {
-            "reserve_product": "nbr" if negative else "pbr",
-            "reserve_size": measure(case, ("contracted", ""), MW),
-            "reserve_pn": measure(case, ("pn",), MW, "0 MW"),
-            "reserve_energy": measure(case, down + up, MWH) if negative else level,
+            "gb_reserve_product": "nbr" if negative else "pbr",
+            "gb_reserve_size": measure(case, ("contracted", ""), MW),
+            "gb_reserve_pn": measure(case, ("pn",), MW, "0 MW"),
+            "gb_reserve_energy": measure(case, down + up, MWH) if negative else level,
         }
         rule = "br_energy_down" if negative else "br_energy_up"
-        yield ask("reserve_unit", inputs, (rule,), passes(verdict))
+        yield ask("gb_reserve_unit", inputs, (rule,), passes(verdict))
         if n == 0 and outcome.get("required_MWh") is not None:
-            yield limit("reserve_unit", inputs, rule, "reserve_energy", text(outcome["required_MWh"], "MWh"), "500")
+            yield limit(
+                "gb_reserve_unit", inputs, rule, "gb_reserve_energy", text(outcome["required_MWh"], "MWh"), "500"
+            )
 
 
 @reader("br-stacking-response")
@@ -126,8 +128,13 @@ def stacking(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         side = (
             response.lower() if response.lower() in ("low", "high") else {"L": "low", "H": "high"}[product(response)[2]]
         )
-        inputs = {"reserve_product": reserve, "stacked_low": "0 MW", "stacked_high": "0 MW", f"stacked_{side}": "1 MW"}
-        yield ask("reserve_unit", inputs, ("br_stack_up", "br_stack_down"), passes(verdict))
+        inputs = {
+            "gb_reserve_product": reserve,
+            "gb_stacked_low": "0 MW",
+            "gb_stacked_high": "0 MW",
+            f"gb_stacked_{side}": "1 MW",
+        }
+        yield ask("gb_reserve_unit", inputs, ("br_stack_up", "br_stack_down"), passes(verdict))
 
 
 @reader("br-auction-window")
@@ -135,11 +142,11 @@ def reserve_pay(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given)
     for case, value in zip(found, outcomes(outcome, len(found), "payment_GBP"), strict=True):
         inputs = {
-            "reserve_product": str(pick(case, "product") or "pbr").lower(),
-            "reserve_price": measure(case, ("price", "clearing_price"), PRICE),
-            "reserve_size": measure(case, ("contracted", ""), MW),
+            "gb_reserve_product": str(pick(case, "product") or "pbr").lower(),
+            "gb_reserve_price": measure(case, ("price", "clearing_price"), PRICE),
+            "gb_reserve_size": measure(case, ("contracted", ""), MW),
         }
-        yield limit("reserve_unit", inputs, "br_payment", "reserve_payment", text(value, "GBP"), "0.005")
+        yield limit("gb_reserve_unit", inputs, "br_payment", "gb_reserve_payment", text(value, "GBP"), "0.005")
 
 
 @reader("sr-service-windows")
@@ -150,14 +157,14 @@ def windows(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         window = number(need(case, "window", "windows", "case"))
         rules = ("sr_evening_window", "sr_day_window", "sr_window_number")
         start = pick(case, "start", "start_local", "window_start")
-        inputs = {"sr_window": text(window, "")}
+        inputs = {"gb_sr_window": text(window, "")}
         day = str(pick(case, "service_date", "service_day", "day") or "2026-12-10")
         if start is not None:
-            inputs["window_start"] = local(start, day)
-            yield ask("reserve_window", inputs, rules, passes(str(value)))
+            inputs["gb_window_start"] = local(start, day)
+            yield ask("gb_reserve_window", inputs, rules, passes(str(value)))
         else:
-            inputs["window_start"] = local(str(value).split()[0], day)
-            yield ask("reserve_window", inputs, rules, True)
+            inputs["gb_window_start"] = local(str(value).split()[0], day)
+            yield ask("gb_reserve_window", inputs, rules, True)
 
 
 # ── Balancing Mechanism
@@ -168,11 +175,11 @@ def pn_values(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         low, high = (measure(case, (stem, "pn", "level", ""), MW) for stem in ("from_level", "to_level"))
         begin, end = (local(pick(case, k) or f"2026-12-10 {t}") for k, t in (("from", "17:00"), ("to", "17:30")))
         inputs = {
-            "generation_capacity": measure(case, ("generation_capacity", "capacity"), MW),
-            "pn_records": [{"pn_from": begin, "pn_to": end, "pn_from_level": low, "pn_to_level": high}],
+            "gb_generation_capacity": measure(case, ("generation_capacity", "capacity"), MW),
+            "pn_records": [{"gb_pn_from": begin, "gb_pn_to": end, "gb_pn_from_level": low, "gb_pn_to_level": high}],
         }
         rules = ("pn_capacity", "pn_floor", "pn_whole_from", "pn_whole_to", "pn_times")
-        yield ask("notification", inputs, rules, passes(verdict))
+        yield ask("gb_notification", inputs, rules, passes(verdict))
 
 
 @reader("bm-gate-closure")
@@ -183,7 +190,9 @@ def gate(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         sent = local(need(case, "submission", "submitted", "submitted_at", "case"), start[:10])
         offer = {"offer_market": "gb_balancing", "period_start": start, "offer_submitted_at": sent}
         yield ask("energy_offer", offer, ("bm_gate",), passes(verdict))
-        yield ask("notification", {"notification_start": start, "notified_at": sent}, ("pn_gate",), passes(verdict))
+        yield ask(
+            "gb_notification", {"gb_notification_start": start, "gb_notified_at": sent}, ("pn_gate",), passes(verdict)
+        )
 
 
 @reader("ecvn-deadline")
@@ -193,7 +202,7 @@ def ecvn(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         start = local(need(case, "period_start", "start"))
         sent = local(need(case, "submission", "notified", "notified_at", "case"), start[:10])
         inputs = {"ecvn_period_start": start, "ecvn_notified_at": sent}
-        yield ask("contract_notice", inputs, ("ecvn_deadline",), passes(verdict))
+        yield ask("gb_contract_notice", inputs, ("ecvn_deadline",), passes(verdict))
 
 
 @reader("bm-settlement-period")
@@ -266,17 +275,17 @@ def power_limits(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         raise NotRead("the outcome has neither MEL nor MIL")
     for n, case in enumerate(found):
         inputs = {
-            "limit_energy": measure(case, ("soe", "energy", "state_of_energy"), MWH),
-            "limit_energy_min": measure(case, ("soe_min", "e_min", "min_soe", "energy_min"), MWH, "0 MWh"),
-            "limit_energy_max": measure(
+            "gb_limit_energy": measure(case, ("soe", "energy", "state_of_energy"), MWH),
+            "gb_limit_energy_min": measure(case, ("soe_min", "e_min", "min_soe", "energy_min"), MWH, "0 MWh"),
+            "gb_limit_energy_max": measure(
                 case, ("soe_max", "e_max", "max_soe", "energy_max", "unit_energy"), MWH, "100000 MWh"
             ),
         }
         for side in ("export", "import"):
             stems = (f"p_{side}", side, f"{side}_limit", f"max_{side}", f"unit_{side}", "unit_power", "power", "p_max")
-            inputs[f"limit_{side}"] = measure(case, stems, MW, "10000 MW")
+            inputs[f"gb_limit_{side}"] = measure(case, stems, MW, "10000 MW")
         for k, values in asked.items():
-            yield limit("bm_limits", inputs, f"bm_{k}", f"declared_{k}", text(values[n], "MW"), "500")
+            yield limit("bm_limits", inputs, f"bm_{k}", f"gb_declared_{k}", text(values[n], "MW"), "500")
 
 
 def _has(outcome: Any, name: str) -> bool:
@@ -285,7 +294,7 @@ def _has(outcome: Any, name: str) -> bool:
 
 @reader("bm-ndz-range")
 def notice(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
-    asked = {"notice_to_deviate": (("ndz", "notice", ""), {"min": "min"})}
+    asked = {"gb_notice_to_deviate": (("ndz", "notice", ""), {"min": "min"})}
     yield from simple(given, outcome, "bm_dynamics", ("bm_notice", "bm_notice_whole"), {}, **asked)
 
 
@@ -296,7 +305,7 @@ def reply(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         rules, inputs = [], {}
         after = measure(case, ("reply", "reply_time", ""), TIME, "none")
         if after != "none":
-            rules, inputs = ["boa_reply_time"], {"reply_after": after}
+            rules, inputs = ["boa_reply_time"], {"gb_reply_after": after}
         reason = pick(case, "reject_reason", "reason")
         if reason is not None:
             known = {"safety": "boa_safety", "dynamic data": "boa_dynamic_data", "dynamic_data": "boa_dynamic_data"}
@@ -315,5 +324,8 @@ def imbalance(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
             measure(case, ("sell", "sell_price", "ssp"), PRICE),
         )
         yield ask(
-            "imbalance", {"imbalance_buy": buy, "imbalance_sell": sell}, ("imbalance_one_price",), passes(verdict)
+            "gb_imbalance",
+            {"gb_imbalance_buy": buy, "gb_imbalance_sell": sell},
+            ("imbalance_one_price",),
+            passes(verdict),
         )

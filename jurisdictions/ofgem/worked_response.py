@@ -70,12 +70,14 @@ def availability_pay(given: Mapping[str, Any], outcome: Any) -> Iterator[Questio
     for case, value in zip(found, outcomes(outcome, len(found), "payment_GBP", "pay_GBP"), strict=True):
         share = pick(case, "performance_factor", "factor", "k_factor")
         inputs = {
-            "account_price": measure(case, ("price", "clearing_price"), PRICE),
-            "account_volume": measure(case, ("contracted", "volume", ""), MW),
-            "missed_periods": text(pick(case, "missed_periods", "missed_sp", "missed") or 0, ""),
-            "performance_factor": text(number(share) * 100, "%") if share is not None else "100 %",
+            "gb_account_price": measure(case, ("price", "clearing_price"), PRICE),
+            "gb_account_volume": measure(case, ("contracted", "volume", ""), MW),
+            "gb_missed_periods": text(pick(case, "missed_periods", "missed_sp", "missed") or 0, ""),
+            "gb_performance_factor": text(number(share) * 100, "%") if share is not None else "100 %",
         }
-        yield limit("response_account", inputs, "response_payment", "availability_payment", text(value, "GBP"), "0.005")
+        yield limit(
+            "response_account", inputs, "response_payment", "gb_availability_payment", text(value, "GBP"), "0.005"
+        )
 
 
 @reader("resp-k-factor-bands")
@@ -87,7 +89,7 @@ def factor(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         share = number(error) if error is not None else number(need(case, "error", "case")) * 100
         inputs = {"response_error": text(share, "%")}
         out = text(number(value) * 100, "%")
-        yield limit("response_account", inputs, "response_factor", "performance_factor", out, "0.005")
+        yield limit("response_account", inputs, "response_factor", "gb_performance_factor", out, "0.005")
 
 
 @reader("resp-availability-999")
@@ -99,7 +101,7 @@ def availability(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         paid = (
             number(value) > 0 if not isinstance(value, bool | str) else value is True or str(value) in ("paid", "pay")
         )
-        inputs = {"period_available": text(share, "%"), "period_payment": "1 GBP"}
+        inputs = {"gb_period_available": text(share, "%"), "gb_period_payment": "1 GBP"}
         yield ask("settlement_period", inputs, ("response_availability",), paid)
 
 
@@ -108,7 +110,7 @@ def unpaid(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     value = next((outcome[k] for k in ("payment_GBP", "utilisation_payment_GBP") if k in outcome), None)
     if value is None:
         raise NotRead("the outcome has no payment_GBP")
-    yield limit("response_account", {}, "response_energy_unpaid", "delivery_payment", text(value, "GBP"))
+    yield limit("response_account", {}, "response_energy_unpaid", "gb_delivery_payment", text(value, "GBP"))
 
 
 @reader("resp-splitting", needs=("service_day",))
@@ -144,7 +146,10 @@ def baseline(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given, "submission", "change")
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         start = local(need(case, "period_start"))
-        inputs = {"baseline_period": start, "baseline_fixed_at": local(need(case, "submission", "change"), start[:10])}
+        inputs = {
+            "gb_baseline_period": start,
+            "gb_baseline_fixed_at": local(need(case, "submission", "change"), start[:10]),
+        }
         yield ask("response_baseline", inputs, ("response_baseline_lock",), passes(verdict))
 
 

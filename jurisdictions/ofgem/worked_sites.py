@@ -33,17 +33,17 @@ def excursions(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     """A count is shown by its opposite being refused, State 3 by State 2 being refused."""
     found = cases(given, "duration_s")
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
-        inputs = {"event_length": measure(case, LASTS, TIME), "state_after": "state_2"}
+        inputs = {"gb_event_length": measure(case, LASTS, TIME), "gb_state_after": "state_2"}
         if "state 3" in verdict or "state_3" in verdict:
-            yield ask("site_excursion", inputs, ("g100_long",), False)
+            yield ask("gb_site_excursion", inputs, ("g100_long",), False)
             continue
         recorded = "record" in verdict or "not counted" in verdict
         if not recorded and "count" not in verdict:
             raise NotRead(f"`{verdict}` is no verdict known here")
         counts = ("g100_counted", "g100_recorded")
-        yield ask("site_excursion", inputs, ("g100_long",), True)
-        yield ask("site_excursion", {**inputs, "event_counted": not recorded}, counts, True)
-        yield ask("site_excursion", {**inputs, "event_counted": recorded}, counts, False)
+        yield ask("gb_site_excursion", inputs, ("g100_long",), True)
+        yield ask("gb_site_excursion", {**inputs, "gb_event_counted": not recorded}, counts, True)
+        yield ask("gb_site_excursion", {**inputs, "gb_event_counted": recorded}, counts, False)
 
 
 @reader("g100-two-in-10min", "g100-24h-count")
@@ -59,12 +59,12 @@ def repeats(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         ):
             raise NotRead(f"`{verdict}` is no verdict known here")
         events = [
-            {"event_at": text(at, "s"), "event_length": text(length, "s"), "state_after": "state_3"}
+            {"gb_event_at": text(at, "s"), "gb_event_length": text(length, "s"), "gb_state_after": "state_3"}
             for at, length in rows
         ]
-        events[-1]["state_after"] = "state_2"
+        events[-1]["gb_state_after"] = "state_2"
         rules = ("g100_twice", "g100_thrice")
-        yield ask("excursion_log", {"site_events": events}, rules, "state 3" not in verdict)
+        yield ask("gb_excursion_log", {"site_events": events}, rules, "state 3" not in verdict)
 
 
 def _events(case: Mapping[str, Any]) -> Iterator[tuple[Decimal, Decimal]]:
@@ -104,21 +104,21 @@ def resets(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         site = str(pick(case, "site") or ("domestic" if before is not None else "commercial")).lower()
         home = "domestic" in site and "non" not in site
         by = "installer" if pick(case, "installer_reset", "installer") is True else "householder" if home else "timer"
-        inputs: dict[str, Any] = {"reset_site": "domestic" if home else "commercial", "reset_by": by}
+        inputs: dict[str, Any] = {"gb_reset_site": "domestic" if home else "commercial", "gb_reset_by": by}
         hours = measure(
             case, ("hours_since_state3", "hours", "since_state3"), {"": "h", "h": "h", "min": "min"}, "none"
         )
         if hours != "none":
-            inputs["locked_for"] = hours
+            inputs["gb_locked_for"] = hours
         if before is not None:
-            inputs["resets_before"] = text(before, "")
+            inputs["gb_resets_before"] = text(before, "")
         good = any(
             word in verdict for word in ("may resume", "may reset", "resume", "user may", "reset allowed", "allowed")
         )
         if not good and not any(word in verdict for word in ("locked", "installer", "wait", "must", "reject")):
             raise NotRead(f"`{verdict}` is no verdict known here")
         wanted_rules = ("g100_householder",) if home else ("g100_lockout",)
-        question = ask("state_reset", inputs, wanted_rules, good and "not allowed" not in verdict)
+        question = ask("gb_state_reset", inputs, wanted_rules, good and "not allowed" not in verdict)
         yield (
             question
             if by != "installer"
@@ -134,7 +134,7 @@ def site(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
         after = measure(case, ("reducing_after", "time_to_reduce", "reducing", "starts_reducing", "time"), TIME, "none")
         if after != "none":
-            yield ask("site_excursion", {"reducing_after": after}, ("g100_reducing",), passes(verdict))
+            yield ask("gb_site_excursion", {"gb_reducing_after": after}, ("g100_reducing",), passes(verdict))
             continue
         drawn = pick(case, "import_a")
         current = (
@@ -142,36 +142,36 @@ def site(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
             if drawn is not None
             else measure(case, ("current", "export", "flow", "net"), {"A": "A"})
         )
-        inputs: dict[str, Any] = {"site_current": current}
+        inputs: dict[str, Any] = {"gb_site_current": current}
         rules = []
         if pick(case, "mel_a", "mil_a") is not None:
-            inputs |= {"site_mel": measure(case, ("mel",), {"A": "A"}, "100000 A")}
-            inputs |= {"site_mil": measure(case, ("mil",), {"A": "A"}, "100000 A")}
-            inputs["scheme_failed"] = bool(pick(case, "failed", "scheme_failed", "comms_loss", "fault"))
+            inputs |= {"gb_site_mel": measure(case, ("mel",), {"A": "A"}, "100000 A")}
+            inputs |= {"gb_site_mil": measure(case, ("mil",), {"A": "A"}, "100000 A")}
+            inputs["gb_scheme_failed"] = bool(pick(case, "failed", "scheme_failed", "comms_loss", "fault"))
             rules += ["g100_limits", "g100_fail_safe"]
         if "3" in str(pick(case, "state") or ""):
-            inputs |= {"site_state": "state_3", "site_need": measure(case, ("need", "load"), {"A": "A"}, "0 A")}
+            inputs |= {"gb_site_state": "state_3", "gb_site_need": measure(case, ("need", "load"), {"A": "A"}, "0 A")}
             rules += ["g100_no_export", "g100_needed_import"]
         if not rules:
             raise NotRead("neither limits nor a state are given")
         inside = "no excursion" in verdict
         good = inside or ("excursion" not in verdict and passes(verdict))
-        yield ask("limited_site", inputs, rules, good)
+        yield ask("gb_limited_site", inputs, rules, good)
 
 
 # ── quality of supply
 @reader("esqcr-lv-voltage")
 def low_voltage(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
-    asked = {"supply_volts": (("", "voltage"), VOLTS)}
+    asked = {"gb_supply_volts": (("", "voltage"), VOLTS)}
     yield from simple(
-        given, outcome, "supply_terminal", ("esqcr_low_voltage",), {"supply_level": "low_voltage"}, **asked
+        given, outcome, "gb_supply_terminal", ("esqcr_low_voltage",), {"gb_supply_level": "low_voltage"}, **asked
     )
 
 
 @reader("esqcr-frequency-1pct")
 def supply_frequency(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
-    asked = {"supply_hertz": (("", "frequency", "f"), HZ)}
-    yield from simple(given, outcome, "supply_terminal", ("esqcr_frequency",), {}, **asked)
+    asked = {"gb_supply_hertz": (("", "frequency", "f"), HZ)}
+    yield from simple(given, outcome, "gb_supply_terminal", ("esqcr_frequency",), {}, **asked)
 
 
 @reader("esqcr-hv-voltage", "hvdc-gb-voltage")
@@ -186,32 +186,32 @@ def high_voltage(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         )
         hvdc = pick(case, "hvdc") is True
         inputs = {
-            "supply_level": "high_voltage",
-            "hvdc": hvdc,
-            "nominal_kilovolts": measure(case, ("", "nominal", "system"), ("kV",)),
-            "supply_deviation": away,
+            "gb_supply_level": "high_voltage",
+            "gb_hvdc": hvdc,
+            "gb_nominal_kilovolts": measure(case, ("", "nominal", "system"), ("kV",)),
+            "gb_supply_deviation": away,
         }
-        yield ask("supply_terminal", inputs, ("hvdc_voltage" if hvdc else "esqcr_high_voltage",), passes(verdict))
+        yield ask("gb_supply_terminal", inputs, ("hvdc_voltage" if hvdc else "esqcr_high_voltage",), passes(verdict))
 
 
 @reader("p28-step-3pct")
 def step(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
-    asked = {"voltage_step": (("step", "change", "voltage_step", "dv", ""), PERCENT)}
-    yield from simple(given, outcome, "connecting_equipment", ("p28_step",), {}, **asked)
+    asked = {"gb_voltage_step": (("step", "change", "gb_voltage_step", "dv", ""), PERCENT)}
+    yield from simple(given, outcome, "gb_connecting_equipment", ("p28_step",), {}, **asked)
 
 
 @reader("p29-unbalance-limits", "p29-scope")
 def unbalance(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     found = cases(given, "unbalance_pct", "pct", "kV")
     for case, verdict in zip(found, verdicts(outcome, len(found)), strict=True):
-        inputs = {"equipment_kilovolts": measure(case, ("", "nominal", "system"), ("kV",))}
+        inputs = {"gb_equipment_kilovolts": measure(case, ("", "nominal", "system"), ("kV",))}
         minute = measure(case, ("one_minute", "unbalance_one_minute", "minute"), PERCENT, "none")
         if minute != "none":
-            inputs["caused_unbalance_minute"] = minute
-            yield ask("connecting_equipment", inputs, ("p29_minute",), passes(verdict))
+            inputs["gb_caused_unbalance_minute"] = minute
+            yield ask("gb_connecting_equipment", inputs, ("p29_minute",), passes(verdict))
         else:
-            inputs["caused_unbalance"] = measure(case, ("unbalance", "caused", ""), PERCENT)
-            yield ask("connecting_equipment", inputs, ("p29_unbalance",), passes(verdict))
+            inputs["gb_caused_unbalance"] = measure(case, ("unbalance", "caused", ""), PERCENT)
+            yield ask("gb_connecting_equipment", inputs, ("p29_unbalance",), passes(verdict))
 
 
 @reader("gridcode-unbalance")
@@ -221,7 +221,7 @@ def transmission(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         area = str(pick(case, "area", "region") or "England and Wales").lower()
         inputs = {
             "gb_area": "scotland" if "scot" in area else "england_wales",
-            "point_kilovolts": measure(case, ("", "nominal", "system"), ("kV",)),
-            "weekly_unbalance": measure(case, ("unbalance", "weekly", ""), PERCENT),
+            "gb_point_kilovolts": measure(case, ("", "nominal", "system"), ("kV",)),
+            "gb_weekly_unbalance": measure(case, ("unbalance", "weekly", ""), PERCENT),
         }
-        yield ask("transmission_point", inputs, ("transmission_unbalance",), passes(verdict))
+        yield ask("gb_transmission_point", inputs, ("transmission_unbalance",), passes(verdict))

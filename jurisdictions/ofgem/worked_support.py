@@ -196,7 +196,7 @@ def transfer(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         }
         rules = ["uk_transfer"]
         if any(fields):
-            names = ("instrument_recorded", "assessment_recorded", "assessment_dated")
+            names = ("gb_instrument_recorded", "gb_assessment_recorded", "gb_assessment_dated")
             inputs |= {name: bool(value) for name, value in zip(names, fields, strict=True)}
             rules.append("uk_safeguards")
         if inputs["data_class"] == "operational":
