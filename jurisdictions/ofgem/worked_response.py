@@ -113,7 +113,7 @@ def unpaid(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     yield limit("response_account", {}, "response_energy_unpaid", "gb_delivery_payment", text(value, "GBP"))
 
 
-@reader("resp-splitting", needs=("service_day",))
+@reader("resp-splitting", needs=("service_day", "sell_MW"))
 def split(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     """Whether several services may be sold for one block on a day, before or after the change of rules."""
     for case, verdict in zip(found := cases(given), verdicts(outcome, len(found)), strict=True):
