@@ -111,7 +111,7 @@ def lfsm(given: Given, outcome: Any) -> Iterator[Question]:
     none = re.search(r"no (?:reduction|change|response|increase|raise)|nothing|unchanged", words(outcome))
     if change is None and none:
         inputs["active_power"] = text(reference, "MW")
-        yield Verdict("unit", inputs, (rule,), "not_applicable", places=places(given))
+        yield Verdict("unit", inputs, (rule,), "complies", places=places(given))
         return
     if change is None:
         raise NotRead(f"the outcome {outcome!r} tells no change of power")

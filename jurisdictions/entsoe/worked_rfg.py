@@ -145,16 +145,16 @@ def frequency_withstand(given: Given, outcome: Any) -> Iterator[Question]:
         "samples": disconnects(span(given), frequency=text(hertz, "Hz")),
     }
     names = ["rfg_frequency_always", "rfg_frequency_stay"]
+    # The choice asked for is that of the band in which the frequency is: one that nobody made would hide the others.
+    band = "51" if hertz > 51 else "47_5" if hertz < Fraction("48.5") else "48_5"
     if "tso_value_min" in given or "country" in given:
-        names += [f"rfg_frequency_choice_{what}" for what in ("47_5", "48_5", "48_5_nordic", "48_5_islands", "51")]
+        names += [
+            f"rfg_frequency_choice_{band}{where}" for where in ("", "_nordic", "_islands")[: 3 if band == "48_5" else 1]
+        ]
     if "tso_value_min" in given:
-        told_time = text(number(given, "tso_value_min"), "min")
-        # The value told is that of the band in which the frequency is; the band beneath has at most as much.
-        band = "rfg_time_51" if hertz > 51 else "rfg_time_47_5" if hertz < Fraction("48.5") else "rfg_time_48_5"
-        if area(given) in ("GB", "IE_NI") and band == "rfg_time_48_5":
-            band += "_islands"
-        inputs |= {band: told_time}
-        if band == "rfg_time_48_5" and "country" not in given:
+        where = "_islands" if area(given) in ("GB", "IE_NI") and band == "48_5" else ""
+        inputs[f"rfg_time_{band}{where}"] = text(number(given, "tso_value_min"), "min")
+        if band == "48_5" and "country" not in given:
             inputs["rfg_time_47_5"] = "30 min"
     wanted = "violates" if stays(outcome) else "complies"
     yield Verdict("trace", inputs, rules(*names), wanted, places=places(given))
