@@ -142,25 +142,24 @@ def fall(given: Given, outcome: Any) -> Iterator[Question]:
     told(given, {"f_Hz", "TSO_line", "P_before_MW", "P_after_MW", "P_MW", "Pmax_MW"})
     before = number(given, "P_before_MW")
     inputs: dict[str, Any] = {
-        "rfg_adopted": True,
         "rfg_fall_line": str(given["TSO_line"]),
-        "frequency": text(number(given, "f_Hz"), "Hz"),
-        "reference_power": text(before, "MW"),
-        "rated_power": text(number(given, "Pmax_MW", default=str(before)), "MW"),
+        "rfg_fall_frequency": text(number(given, "f_Hz"), "Hz"),
+        "rfg_full_output": text(before, "MW"),
+        "rfg_capacity": text(number(given, "Pmax_MW", default=str(before)), "MW"),
     }
     (rule,) = rules(f"rfg_fall_{given['TSO_line']}_line")
     if "P_after_MW" in given or "P_MW" in given:
-        inputs["active_power"] = text(number(given, "P_after_MW", "P_MW"), "MW")
-        yield Verdict("unit", inputs, (rule,), verdict(outcome))
+        inputs["rfg_fall_output"] = text(number(given, "P_after_MW", "P_MW"), "MW")
+        yield Verdict("rfg_module", inputs, (rule,), verdict(outcome))
         return
     least = _megawatts(outcome, "fall to|floor|least|minimum|down to|drop to|hold|keep")
     if least is None and re.search(r"no (?:fall|reduction|loss)|may not fall|full output", words(outcome)):
-        inputs["active_power"] = text(before - Fraction(1, 10**6), "MW")
-        yield Verdict("unit", inputs, (rule,), "violates")
+        inputs["rfg_fall_output"] = text(before - Fraction(1, 10**6), "MW")
+        yield Verdict("rfg_module", inputs, (rule,), "violates")
         return
     if least is None:
         raise NotRead(f"the outcome {outcome!r} tells no output")
-    yield Limit("unit", inputs, rule, "active_power", f"{least} MW", rounding(least, 10**6))
+    yield Limit("rfg_module", inputs, rule, "rfg_fall_output", f"{least} MW", rounding(least, 10**6))
 
 
 @reader("rfg-13-6-cease-output", needs=("cease_instruction_at_s", "output_zero_at_s"))
