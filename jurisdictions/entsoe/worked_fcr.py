@@ -58,7 +58,7 @@ def start(given: Given, outcome: Any) -> Iterator[Question]:
         {
             "nl_elapsed": f"{decimal(t)} s",
             "nl_frequency": frequency,
-            "nl_delivered": megawatts(-p if deviation > 0 else p),
+            "nl_delivered": megawatts(sign * p),
         }
         for t, p in ((0, Fraction(0)), (began, power), (max(began, Fraction(2)) + 1, power))
     ]

@@ -69,7 +69,6 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("de-gct-capacity", {"market": "mFRR capacity", "country": "DE", "submitted": "D-1 09:59"}, "accept"),
     ("sdac-price-band", {"market": SDAC, "price_EUR_MWh": 4000.01}, "reject"),
     ("sdac-volume-tick", {"market": SDAC, "volume_MW": 0.05}, "reject"),
-    ("sdac-volume-tick", {"market": SDAC, "volume_MW": 0.15, "exchange": "EPEX SPOT"}, "accept"),
     ("sdac-block-max-900", {"market": SDAC, "order": "linked block", "volume_MW": 900}, "accept"),
     ("sdac-gct-1200", {"market": SDAC, "submitted": "D-1 12:00:01", "delivery_day": "2026-03-30"}, "reject"),
     ("sdac-mtu-15", {"market": SDAC, "mtu_min": 15, "delivery_day": "2025-09-30"}, "reject: hourly until then"),
