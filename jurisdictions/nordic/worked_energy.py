@@ -32,7 +32,14 @@ RESERVED = (
     "svk-ler-134",
 )
 SOLD = ("nfcr_n_sold", "nfcr_up_sold", "nfcr_down_sold")
-NEM = ("nem_normal_only", "nem_recharges", "nem_discharges", "nem_stops_recharging", "nem_stops_discharging", "nem_goes_on")
+NEM = (
+    "nem_normal_only",
+    "nem_recharges",
+    "nem_discharges",
+    "nem_stops_recharging",
+    "nem_stops_discharging",
+    "nem_goes_on",
+)
 AEM = ("aem_begins", "aem_ends", "aem_goes_on")
 
 
@@ -91,9 +98,11 @@ def reservation(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         yield limit(
             "ler_offer", inputs, f"ler_power_{side}", f"nfcr_room_{side}", f"{power.group(1)} MW", Fraction(MW, 200)
         )
-    stored = re.search(rf"{NUMBER} ?MWh", str(outcome))
+    stored = wanted_number(outcome, "MWh")
     if stored and energy is not None and re.search("need", str(outcome)):
-        yield limit("ler_offer", inputs, "ler_energy", "nfcr_energy", f"{stored.group(1)} MWh", Fraction(MW, 200))
+        value, half = stored
+        for trial, wanted in ((value + half, "complies"), (value - half, "violates")):
+            yield ask("ler_offer", inputs | {"nfcr_energy": with_unit(trial, "MWh")}, ("ler_energy",), wanted)
 
 
 @reader("fcr-3-5-hour-increments")
@@ -174,7 +183,7 @@ def _threshold(
         name,
         f"nfcr_{name}",
         with_unit(value * 100, "%"),
-        Fraction(1, 2 * 10**digits) * energy * MW,
+        Fraction(1, 2 * 10**digits) * energy * 60 * MW,
     )
 
 
@@ -234,7 +243,7 @@ def aem(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
             "nfcr_set_energy": inputs["nfcr_now_energy"],
         }
         name = f"aem_{state}_{side}"
-        within = Fraction(1, 2 * 10**digits) * energy * MW
+        within = Fraction(1, 2 * 10**digits) * energy * 60 * MW
         yield limit("ler_settings", settings, name, f"nfcr_{name}", str(inputs["nfcr_now_charge"]), within)
     else:
         yield ask("ler_moment", inputs | {"nfcr_aem": wanted}, AEM, "complies")
@@ -258,7 +267,7 @@ def nem_power(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     if rate is None:
         rate = Fraction(34, 100) if which == "fcr_n" else Fraction(20, 100)
     inputs["nfcr_nem_rate"] = with_unit(rate * 100 if rate <= 1 else rate, "%")
-    names = ("nem_rate_n",) if which == "fcr_n" else ("nem_rate_d",)
+    names: tuple[str, ...] = ("nem_rate_n",) if which == "fcr_n" else ("nem_rate_d",)
     restore = known.number(".*(restore|restoration|recovery).*")
     if restore is not None:
         inputs["nfcr_restore_time"] = with_unit(restore, "min")
@@ -309,5 +318,5 @@ def endurance(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     minutes, half = found
     power = abs(setpoint - inflow) + max(up or Fraction(0), down or Fraction(0))
     rule = {"fcr_n": "endurance_n", "fcrd_up": "endurance_up", "fcrd_down": "endurance_down"}[which]
-    within = half / 60 * power * MW
+    within = half * power * MW  # the rule compares what a minute takes
     yield limit("fcr_report", inputs, rule, "nfcr_endurance", with_unit(minutes, "min"), within)

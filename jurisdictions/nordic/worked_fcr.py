@@ -21,7 +21,13 @@ from jurisdictions.worked import NotRead, Question, reader
 
 MW = 1_000_000
 CURVES = ("fcr-3-t1-fcrn-curve", "fcr-3-t1-fcrd-up-curve", "fcr-3-t1-fcrd-down-curve", "fcr-3-beyond-band")
-STEADY = ("fcr-3-1-1-steady-tol", "fcr-3-1-2-req1-tol", "fcr-3-1-3-static-tol", "fcr-3-4-fcrn-area", "fcr-3-4-fcrd-area")
+STEADY = (
+    "fcr-3-1-1-steady-tol",
+    "fcr-3-1-2-req1-tol",
+    "fcr-3-1-3-static-tol",
+    "fcr-3-4-fcrn-area",
+    "fcr-3-4-fcrd-area",
+)
 TOLERANCES = {
     ("fcr_n", "dynamic"): ("fcrn_steady_low", "fcrn_steady_high"),
     ("fcrd", "dynamic"): ("fcrd_steady_low", "fcrd_steady_high"),
@@ -135,9 +141,7 @@ def reduction(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     if declared is not None and capacity is not None:
         inputs["nfcr_declared"] = with_unit(declared, "MW")
         value, within = capacity
-        yield limit(
-            "fcr_test", inputs, "reduced_capacity", "nfcr_capacity", with_unit(value, "MW"), within * MW
-        )
+        yield limit("fcr_test", inputs, "reduced_capacity", "nfcr_capacity", with_unit(value, "MW"), within * MW)
         yield ask("fcr_test", inputs, ("reduction_factor",), "complies")
         return
     yield ask("fcr_test", inputs, ("reduction_factor",), verdict(outcome))

@@ -145,8 +145,6 @@ def ask(subject: str, inputs: Mapping[str, Any], names: tuple[str, ...], wanted:
     return Verdict(subject, dict(inputs), rules(*names), wanted)
 
 
-def limit(
-    subject: str, inputs: Mapping[str, Any], rule: str, quantity: str, value: str, within: Fraction
-) -> Question:
+def limit(subject: str, inputs: Mapping[str, Any], rule: str, quantity: str, value: str, within: Fraction) -> Question:
     """The question where the limit of a rule of this pack lies; `within` is in base units."""
     return Limit(subject, dict(inputs), f"nordic/{rule}", quantity, value, with_unit(within, ""))
