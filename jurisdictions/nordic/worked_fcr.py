@@ -112,7 +112,12 @@ def dynamic_test(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     for pattern, unit, name, rule in (
         (r"P_?(at_)?7[._]5.*MW", "MW", "nfcr_power_at_7s5", "power_at_7s5"),
         (r"E_?(to_|at_)?7[._]5.*MWs", "MW*s", "nfcr_energy_to_7s5", "energy_to_7s5"),
-        (r"(?!P_?(at_)?7).*(after|later|min|lowest|least).*MW", "MW", "nfcr_least_after_7s5", "no_drop"),
+        (
+            r"(?!P_?(at_)?7).*(after|later|min|lowest|least).*MW|P_?(at_)?(?!7[._]5)\d+.*MW",
+            "MW",
+            "nfcr_least_after_7s5",
+            "no_drop",
+        ),
         (r"(?!E_?(to_|at_)?7).*(E|energy|above).*MWs", "MW*s", "nfcr_energy_after_nadir", "deactivation_energy"),
     ):
         value = known.number(pattern)

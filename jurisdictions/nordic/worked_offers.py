@@ -44,7 +44,7 @@ def type_group(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
 def flexible(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     known = Given(given)
     tested = known.either(".*tested.*", rf"(?:tested|configuration)[^\d]*{NUMBER} ?MW")
-    used = known.either("(?!.*tested).*MW", rf"(?:runs?|used|operat\w*|at)[^\d]*{NUMBER} ?MW")
+    used = known.either("(?!.*tested).*MW", rf"(?:runs?|running|used|operat\w*)[^\d]*{NUMBER} ?MW")
     if tested is None:
         tested = known.said(rf"{NUMBER} ?MW")
     share = known.either(".*(share|percent|pct).*", rf"{NUMBER} ?%")
@@ -364,13 +364,19 @@ def cable(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     known = Given(given)
     words = " ".join([known.text, *known.raw]).lower()
     which = next((c for c in ("norned", "nordlink", "skagerrak", "swepol") if c in words), "other")
-    first = known.either("(from|before|previous|hour_1|first).*MW?", rf"(?:from )?{NUMBER} ?(?:MW )?(?:to|->|then)")
-    second = known.either("(to|after|next|hour_2|second).*MW?", rf"(?:to|->|then) {NUMBER} ?MW")
+    first = known.either(
+        "(.*_)?(from|before|previous|hour_1|h1|first)(_.*)?", rf"(?:from )?{NUMBER} ?(?:MW )?(?:to|->|then)"
+    )
+    second = known.either("(.*_)?(to|after|next|hour_2|h2|second)(_.*)?", rf"(?:to|->|then) {NUMBER} ?MW")
     if first is None or second is None:
-        change = known.either(".*(change|step|ramp).*", rf"{NUMBER} ?MW")
-        if change is None:
+        flow = known.number(".*flow.*|.*capacity.*|.*ntc.*")
+        change = known.either(".*(change|step|ramp|delta).*", rf"{NUMBER} ?MW")
+        if flow is not None:
+            first = second = flow
+        elif change is not None:
+            first, second = Fraction(0), change
+        else:
             raise NotRead("no flow is given")
-        first, second = (Fraction(0), change) if "flow" not in words else (change, change)
     rows = [
         {"hvdc_hour": "1", "hvdc_flow": with_unit(first, "MW")},
         {"hvdc_hour": "2", "hvdc_flow": with_unit(second, "MW")},
@@ -435,8 +441,12 @@ def abroad(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         "control_function": bool(re.search("control", str(given["data"]).lower())),
         "storage_region": _region(str(given["target"]).lower()),
     }
+    at_home = inputs["storage_region"] == "NO"
+    if at_home:
+        inputs["data_class"] = "power_sensitive" if re.search(SENSITIVE, str(given["data"]).lower()) else "operational"
     cleared = known.flag(".*(cleared|approved|officer).*")
     if cleared is not None:
         inputs["officer_cleared"] = cleared
     undecided = re.search("undecided|cannot tell|unknown|stop for", str(outcome).lower())
-    yield ask("data_flow", inputs, ("control_abroad",), "cannot_tell" if undecided else verdict(outcome))
+    sure = "cannot_tell" if undecided else verdict(outcome)
+    yield ask("data_flow", inputs, ("control_abroad", "no_power_sensitive") if at_home else ("control_abroad",), sure)
