@@ -19,6 +19,8 @@ PLANT_ROUTES = (
 )
 TWIN_DUTY = date(2027, 6, 1)
 """A day on which the reported duty of a digital twin holds, for examples that name none."""
+TWIN_START = date(2027, 1, 1)
+"""Its first day: before it there is no rule that could comply."""
 
 
 def answer(allowed: Any) -> str:
@@ -392,8 +394,9 @@ def twin_duty(given: Given, outcome: Any) -> Iterator[Question]:
         units.append({"rated_power": of(min(left, Decimal(20)), "MW")})
         left -= 20
     fleet = {"digital_twin": False, "resources": units}
-    on = day(given, TWIN_DUTY)
-    yield Verdict("fleet", fleet, ("ema/twin_duty",), needed(outcome["twin_required"]), on)
+    on, required = day(given, TWIN_DUTY), needed(outcome["twin_required"])
+    wanted = "not_applicable" if on < TWIN_START and required == "complies" else required
+    yield Verdict("fleet", fleet, ("ema/twin_duty",), wanted, on)
 
 
 @reader("twin-latency-10ms", needs=("added_latency_ms",))

@@ -15,6 +15,8 @@ from jurisdictions.worked import AS_OF, Limit, NotRead, Question, Verdict, reade
 _NOON = datetime(2026, 3, 2, 12, tzinfo=ZoneInfo("Asia/Singapore"))
 _BEFORE_STORAGE, _WITH_STORAGE = date(2025, 1, 1), date(2026, 1, 1)
 """Days on which the market rules did not yet, and did, let storage offer to charge."""
+CENT = Decimal("0.01")
+"""The resolution of a price."""
 
 
 def _storage(given: Given) -> date:
@@ -164,6 +166,13 @@ def uniform_price(given: Given, outcome: Any) -> Iterator[Question]:
     yield Limit("sg_price_record", {"nodes": rows}, "ema/uniform_price", "sg_usep", told, within)
 
 
+def _exactly(rule: str, record: Given, name: str, told: Any) -> Iterator[Question]:
+    """That a rule allows a price, and none a hundredth away."""
+    at = Decimal(str(told))
+    for price, wanted in ((at, "complies"), (at - CENT, "violates"), (at + CENT, "violates")):
+        yield Verdict("sg_price_record", {**record, name: of(price, "SGD/MWh")}, (f"ema/{rule}",), wanted)
+
+
 @reader("nems-tpc-trigger", "nems-tpc-3x", needs=("MAP_SGD_MWh", "LRMC_SGD_MWh"))
 def cap(given: Given, outcome: Any) -> Iterator[Question]:
     record = {
@@ -172,8 +181,7 @@ def cap(given: Given, outcome: Any) -> Iterator[Question]:
         "sg_above_sustained": given.get("sustained", True),
     }
     if "threshold_SGD_MWh" in outcome:
-        told = of(outcome["threshold_SGD_MWh"], "SGD/MWh")
-        yield Limit("sg_price_record", record, "ema/cap_threshold", "sg_cap_threshold", told)
+        yield from _exactly("cap_threshold", record, "sg_cap_threshold", outcome["threshold_SGD_MWh"])
     for applied in (True, False):
         wanted = answer(applied == outcome["cap_triggered"])
         yield Verdict("sg_price_record", {**record, "sg_cap_applied": applied}, ("ema/cap_trigger",), wanted)
@@ -188,8 +196,7 @@ def cap_record(given: Given, outcome: Any) -> Iterator[Question]:
     }
     yield Verdict("sg_price_record", record, ("ema/cap_off_prices_equal",), answer(outcome["consistent"]))
     if "settle_at_SGD_MWh" in outcome:
-        told = of(outcome["settle_at_SGD_MWh"], "SGD/MWh")
-        yield Limit("sg_price_record", record, "ema/settled_at_uniform_price", "sg_settled_price", told)
+        yield from _exactly("settled_at_uniform_price", record, "sg_settled_price", outcome["settle_at_SGD_MWh"])
 
 
 @reader("nems-final-price-week", "nems-same-day-provisional", needs=("age_days",))
@@ -217,8 +224,9 @@ def bid_floor(given: Given, outcome: Any) -> Iterator[Question]:
     bid = {"sg_dr_price": of(given["bid_SGD_MWh"], "SGD/MWh"), "sg_reference_price": of(reference, "SGD/MWh")}
     yield Verdict("sg_dr_bid", bid, ("ema/dr_floor",), answer(outcome["accept"]))
     if "floor_SGD_MWh" in outcome:
-        told = of(outcome["floor_SGD_MWh"], "SGD/MWh")
-        yield Limit("sg_dr_bid", bid, "ema/dr_floor", "sg_dr_price", told, "0.01")
+        floor = Decimal(str(outcome["floor_SGD_MWh"]))
+        for price, wanted in ((floor + CENT, "complies"), (floor - CENT, "violates")):
+            yield Verdict("sg_dr_bid", {**bid, "sg_dr_price": of(price, "SGD/MWh")}, ("ema/dr_floor",), wanted)
 
 
 @reader("dr-payment-third-4500", "dr-no-pay-80-100", needs=("savings_SGD", "delivered_MWh"))
@@ -234,10 +242,10 @@ def payment(given: Given, outcome: Any) -> Iterator[Question]:
     full = share >= 1
     if "payment_SGD" in outcome:
         rule = "ema/dr_payment" if full else "ema/dr_no_pay"
-        yield Limit("sg_dr_half_hour", hour, rule, "sg_dr_payment", of(outcome["payment_SGD"], "SGD"), "0.01")
+        yield Limit("sg_dr_half_hour", hour, rule, "sg_dr_payment", of(outcome["payment_SGD"], "SGD"), "0.03")
     told = next((outcome[k] for k in ("price_SGD_MWh", "lcp_SGD_MWh") if k in outcome), None)
     if told is not None and full:
-        within = plain(Decimal("0.01") * Decimal(str(given["delivered_MWh"])))
+        within = plain(Decimal("0.03") * Decimal(str(given["delivered_MWh"])))
         priced = {**hour, "sg_dr_lcp": of(told, "SGD/MWh")}
         yield Limit("sg_dr_half_hour", hour, "ema/dr_price_paid", "sg_dr_lcp", of(told, "SGD/MWh"), within)
         yield Verdict("sg_dr_half_hour", priced, ("ema/dr_price_cap",), "complies")
@@ -353,7 +361,9 @@ def forecast(given: Given, outcome: Any) -> Iterator[Question]:
     if outcome.get("total", today + tomorrow) != today + tomorrow:
         raise NotRead("the parts of the forecast are not its total")
     at = {"sg_forecast_at": f"2026-03-02T{given['time_SGT']} Asia/Singapore"}
-    for more_today, more_tomorrow, wanted in ((0, 0, "complies"), (1, 0, "violates"), (0, 1, "violates")):
+    # Before noon the facts bound only the day as a whole: what is left of it is then within the bound.
+    steps = [(0, 0, "complies"), (0, 1, "violates")] + [(1, 0, "violates")] * (today + tomorrow in (48, 72))
+    for more_today, more_tomorrow, wanted in steps:
         shown = {
             "sg_forecast_today": plain(today + more_today),
             "sg_forecast_tomorrow": plain(tomorrow + more_tomorrow),
