@@ -30,7 +30,7 @@ TOLERANCE = Fraction(1, 10**9)
 SHARED = Fraction(1, 10**6)
 """Steps by which a pool's rule may be missed: its rows carry no margin, which would forbid standing still, so that
 the last digit of a coefficient counts. A unit's rules are proved exactly, thanks to theirs."""
-SECONDS = 10.0
+SECONDS = 60.0
 
 Form = tuple[dict[int, Fraction], Fraction]
 """A linear form of columns, and a constant."""

@@ -87,7 +87,7 @@ def test_the_plan_keeps_every_rule_when_judged_exactly(schedule: Schedule) -> No
             for rule in rules:
                 finding = judge(rule, Subject(values))
                 assert finding.verdict is not Verdict.CANNOT_TELL
-                if finding.margin is not None:
+                if rule.blocks and finding.margin is not None:
                     share = finding.margin / (unit.usable_energy * 3600 if rule.unit.text == "Wh" else 1000)
                     worst[rule.id] = min(worst.get(rule.id, Fraction(1)), share)
             before = power
