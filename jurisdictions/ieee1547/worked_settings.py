@@ -315,7 +315,7 @@ def modes_together(case: Case) -> Iterator[Question]:
     reactive = [m for m in enabled if m != "volt_watt"]
     inputs: dict[str, Any] = {"ieee_function": "reactive_mode", "ieee_reactive_modes": str(len(reactive))}
     inputs |= {"ieee_mode_specified": True, "ieee_volt_watt_specified": True}
-    yield verdict("ieee_device", inputs, ("one_reactive_mode",), bool(case.wanted("accept", "compliant")))
+    yield verdict("ieee_device", inputs, ("one_reactive_mode",), case.holds("accept", "compliant"))
 
 
 @reads("c531-default-mode", needs=("operator_says_otherwise|specified",))
@@ -324,7 +324,7 @@ def default_mode(case: Case) -> Iterator[Question]:
     inputs["ieee_mode_specified"] = yes(case.take("operator_says_otherwise", "specified"))
     inputs["ieee_power_factor"] = text(case.take("pf", otherwise=1), "pu")
     yield verdict(
-        "ieee_device", inputs, ("default_reactive_mode", "default_power_factor"), bool(case.wanted("accept", "compliant"))
+        "ieee_device", inputs, ("default_reactive_mode", "default_power_factor"), case.holds("accept", "compliant")
     )
 
 
@@ -337,7 +337,7 @@ def droop_duty(case: Case) -> Iterator[Question]:
         if value is not None:
             inputs[f"ieee_droop_{side}"] = yes(value)
             rules += [f"droop_{side}_duty"] if side == "high" or inputs["ieee_abnormal"] in ("II", "III") else []
-    yield verdict("ieee_device", inputs, rules or ("droop_low_duty",), bool(case.wanted("accept", "compliant")))
+    yield verdict("ieee_device", inputs, rules or ("droop_low_duty",), case.holds("accept", "compliant"))
 
 
 @reads("heco-categories", needs=("normal_category|category_normal", "abnormal_category|category_abnormal"))
@@ -347,7 +347,7 @@ def hawaii_categories(case: Case) -> Iterator[Question]:
     inputs["ieee_abnormal"] = case.take("abnormal_category", "category_abnormal")
     certified = case.take("certification", "certified", otherwise="UL 1741 SB")
     inputs["ieee_certified_sb"] = "SB" in str(certified) if not isinstance(certified, bool) else certified
-    yield verdict("ieee_device", inputs, ("heco_categories",), bool(case.wanted("accept", "compliant")))
+    yield verdict("ieee_device", inputs, ("heco_categories",), case.holds("accept", "compliant"))
 
 
 @reads("c10-protocols", needs=("protocols",), lists=True)
@@ -355,7 +355,7 @@ def protocols(case: Case) -> Iterator[Question]:
     spoken = " ".join(map(str, case.take("protocols"))).lower()
     inputs: dict[str, Any] = {"ieee_function": "registration", "ieee_speaks_sunspec": "sunspec" in spoken}
     inputs |= {"ieee_speaks_dnp3": "1815" in spoken or "dnp3" in spoken, "ieee_speaks_2030_5": "2030.5" in spoken}
-    yield verdict("ieee_device", inputs, ("local_protocol",), bool(case.wanted("accept", "compliant")))
+    yield verdict("ieee_device", inputs, ("local_protocol",), case.holds("accept", "compliant"))
 
 
 @reads("rpa-choice", needs=("aggregate_kva|aggregate_rating_kva",))
@@ -381,4 +381,4 @@ def california_priority(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {"ieee_function": "volt_var", "ieee_utility": "california_iou"}
     inputs["ieee_requested_at"] = f"{day[:10]}T12:00:00-08:00"
     inputs["ieee_reactive_priority"] = str(case.take("priority")) == "reactive"
-    yield verdict("ieee_device", inputs, ("r21_reactive_priority",), bool(case.wanted("accept", "compliant")))
+    yield verdict("ieee_device", inputs, ("r21_reactive_priority",), case.holds("accept", "compliant"))

@@ -81,6 +81,13 @@ class Case:
         found = self.want(*names)
         return None if found is None else yes(found)
 
+    def holds(self, *names: str) -> bool:
+        """A wanted yes or no under one of the names; raises `NotRead` without."""
+        found = self.wanted(*names)
+        if found is None:
+            raise NotRead(f"{' or '.join(names)} is not wanted")
+        return found
+
     def default_settings(self) -> None:
         """Takes the word that the settings are the default ones; raises `NotRead` for others."""
         if self.take("settings", otherwise="default") not in ("default", "defaults"):
