@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from math import sqrt
 from typing import Any
 
-from jurisdictions.ieee1547.worked_words import Case, edge, limit, not_asked, number, reads, rounding, text, verdict, yes
+from jurisdictions.ieee1547.worked_words import (
+    Case,
+    edge,
+    limit,
+    not_asked,
+    number,
+    reads,
+    rounding,
+    text,
+    verdict,
+    yes,
+)
 from jurisdictions.worked import NotRead, Question
 
 KVA = 100
@@ -193,7 +204,9 @@ def _reached(function: str, time: object) -> Iterator[Question]:
     step = {"ieee_step_function": function, "ieee_step_from": "0 pu", "ieee_step_to": "1 pu"}
     step |= {"ieee_step_reached": "0.5 pu"}
     yield verdict("ieee_step", {**step, "ieee_step_time": text(time, "s")}, ("response_in_time",), False)
-    yield verdict("ieee_step", {**step, "ieee_step_time": text(number(time) - number("0.001"), "s")}, ("response_in_time",), True)
+    yield verdict(
+        "ieee_step", {**step, "ieee_step_time": text(number(time) - number("0.001"), "s")}, ("response_in_time",), True
+    )
 
 
 @reads("c47-reactive-precedence", "c52-curtail-for-q", needs=("p_demand_kw", "q_required_kvar"))
@@ -292,9 +305,8 @@ def volt_watt(case: Case) -> Iterator[Question]:
 
 @reads("c47-limit-vs-volt-watt", needs=("v_pu", "p_limit_pu", "p_demand_pu"))
 def limits_together(case: Case) -> Iterator[Question]:
-    if not yes(case.take("storage", otherwise=True)):
-        raise NotRead("only storage is known to follow a lower demand")
-    inputs, ceiling = _volt_watt(case, True)
+    storage = yes(case.take("storage", otherwise=True))
+    inputs, ceiling = _volt_watt(case, storage)
     inputs |= {
         "der_ceased": False,
         "der_droop_on": True,
@@ -307,7 +319,8 @@ def limits_together(case: Case) -> Iterator[Question]:
     near = rounding(delivered)
     value = number(delivered) * KVA * 1000
     near *= KVA * 1000
-    yield from edge("unit", inputs, "lower_demand_stays", "active_power", value, "W", near, False)
+    if storage:
+        yield from edge("unit", inputs, "lower_demand_stays", "active_power", value, "W", near, False)
     yield verdict("unit", {**inputs, "active_power": text(value - near, "W")}, (ceiling, "active_power_limit"), True)
     if number(delivered) < number(case.given["p_demand_pu"]):
         over = {**inputs, "active_power": text(value + near, "W")}
@@ -331,7 +344,10 @@ def _droop(case: Case) -> tuple[dict[str, Any], str]:
         "der_available_power": kilo(number(case.take("p_avl_pu", "p_avail_pu", otherwise=1)) * KVA, "W"),
     }
     high = frequency >= 60
-    for name, words in (("droop_deadband", ("db_hz", f"db_{'of' if high else 'uf'}_hz")), ("droop", ("k", f"k_{'of' if high else 'uf'}"))):
+    for name, words in (
+        ("droop_deadband", ("db_hz", f"db_{'of' if high else 'uf'}_hz")),
+        ("droop", ("k", f"k_{'of' if high else 'uf'}")),
+    ):
         value = case.take(*words, otherwise=None)
         if value is not None:
             inputs[f"{name}_{'over' if high else 'under'}"] = text(value, "Hz" if "band" in name else "pu")

@@ -22,7 +22,9 @@ class Setting:
     scale: int = 1
 
 
-def _s(words: str, quantity: str, unit: str, rules: str, given: Mapping[str, Any] | None = None, scale: int = 1) -> Setting:
+def _s(
+    words: str, quantity: str, unit: str, rules: str, given: Mapping[str, Any] | None = None, scale: int = 1
+) -> Setting:
     return Setting(tuple(words.split()), f"ieee_{quantity}", unit, tuple(rules.split()), given, scale)
 
 
@@ -63,7 +65,10 @@ def _trips(rows: Sequence[tuple[str, str, str, str]]) -> tuple[Setting, ...]:
 
 OVER_VOLTAGE = _trips([("ov1", "pu", "ov1_voltage", "ov1_clearing"), ("ov2", "pu", "ov2_v_fixed", "ov2_time_fixed")])
 UNDER_VOLTAGE = _trips(
-    [("uv1", "pu", "uv1_voltage", "uv1_clearing uv1_clearing_2018"), ("uv2", "pu", "uv2_voltage", "uv2_clearing uv2_clearing_2018")]
+    [
+        ("uv1", "pu", "uv1_voltage", "uv1_clearing uv1_clearing_2018"),
+        ("uv2", "pu", "uv2_voltage", "uv2_clearing uv2_clearing_2018"),
+    ]
 )
 OVER_FREQUENCY = _trips([(n, "Hz", f"{n}_frequency", f"{n}_clearing") for n in ("of1", "of2")])
 UNDER_FREQUENCY = _trips([(n, "Hz", f"{n}_frequency", f"{n}_clearing") for n in ("uf1", "uf2")])
@@ -88,8 +93,8 @@ ENTER_SERVICE = (
 TRANSITION = (_s("transition_s transition_time_s", "transition_time", "s", "mode_transition"),)
 LIMIT = (_s("limit_percent", "limit_share", "%", "limit_range"),)
 
-VERDICTS = ("accept", "accepted", "legal", "compliant", "allowed", "table_8", "table_9", "table_10", "table_18", "table_4")
-VERDICTS += ("table_24", "tables_11_13", "table_13", "standard")
+TABLES = tuple(f"table_{n}" for n in ("4", "8", "9", "10", "11", "12", "13", "18", "24"))
+VERDICTS = ("accept", "accepted", "legal", "compliant", "allowed", "standard", *TABLES)
 
 
 def _settings(case: Case, function: str, settings: Sequence[Setting], rules: Sequence[str] = ()) -> Iterator[Question]:
@@ -143,7 +148,9 @@ def _asked(found: Sequence[Setting], inputs: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _ends(case: Case, found: Sequence[Setting], settings: Sequence[Setting], inputs: dict[str, Any]) -> Iterator[Question]:
+def _ends(
+    case: Case, found: Sequence[Setting], settings: Sequence[Setting], inputs: dict[str, Any]
+) -> Iterator[Question]:
     for setting in settings:
         stem = setting.words[0].split("_")[0]
         values = case.want(f"allowed_{stem}", f"{stem}_range") or ()
@@ -182,8 +189,12 @@ UV_FACTS = tuple(f"t-{k}-cat-{c}" for k in ("uv1", "uv2") for c in ("i", "ii", "
 _register("over_voltage_settings", (*OV_FACTS, "psco-trip"), "over_voltage_trip", OVER_VOLTAGE, _words(OVER_VOLTAGE))
 UV_ALL = (*UV_FACTS, "t13-2018-ranges", "psco-trip", "settings-in-range")
 _register("under_voltage_settings", UV_ALL, "under_voltage_trip", UNDER_VOLTAGE, _words(UNDER_VOLTAGE))
-_register("over_frequency_settings", ("t18-of1", "t18-of2"), "over_frequency_trip", OVER_FREQUENCY, _words(OVER_FREQUENCY))
-_register("under_frequency_settings", ("t18-uf1", "t18-uf2"), "under_frequency_trip", UNDER_FREQUENCY, _words(UNDER_FREQUENCY))
+_register(
+    "over_frequency_settings", ("t18-of1", "t18-of2"), "over_frequency_trip", OVER_FREQUENCY, _words(OVER_FREQUENCY)
+)
+_register(
+    "under_frequency_settings", ("t18-uf1", "t18-uf2"), "under_frequency_trip", UNDER_FREQUENCY, _words(UNDER_FREQUENCY)
+)
 
 
 @reads("t8-deadband", "t8-outer-points", "heco-volt-var", "t8-q-range", needs=("v_pu", "q_percent"), lists=True)
@@ -197,7 +208,9 @@ def whole_curve(case: Case) -> Iterator[Question]:
     inputs |= {"ieee_q_injectable": "44 %", "ieee_q_absorbable": {"A": "25 %", "B": "44 %"}[category]}
     for i, (v, q) in enumerate(zip(volts, reactive, strict=True), 1):
         inputs |= {f"ieee_v{i}": text(v, "pu"), f"ieee_q{i}": text(q, "%")}
-    rules = [rule for s in VOLT_VAR if s.quantity[5:] in ("v1", "v2", "v3", "v4", "q1", "q2", "q3", "q4") for rule in s.rules]
+    rules = [
+        rule for s in VOLT_VAR if s.quantity[5:] in ("v1", "v2", "v3", "v4", "q1", "q2", "q3", "q4") for rule in s.rules
+    ]
     holds = case.wanted(*VERDICTS)
     if holds is not None:
         yield verdict("ieee_device", inputs, rules, holds)
@@ -236,7 +249,13 @@ def utility_droop(case: Case) -> Iterator[Question]:
     utility = str(case.take("utility", otherwise="hawaii")).lower()
     standard, local = case.wanted("table_24", "accept"), case.wanted("hawaii", "heco", "isone", "new_england")
     if standard is not None:
-        rules = ("droop_deadband_high", "droop_deadband_low", "droop_slope_high", "droop_slope_low", "droop_response_time")
+        rules = (
+            "droop_deadband_high",
+            "droop_deadband_low",
+            "droop_slope_high",
+            "droop_slope_low",
+            "droop_response_time",
+        )
         yield verdict("ieee_device", inputs, rules, standard)
     if local is not None:
         hawaii = "haw" in utility or "heco" in utility

@@ -67,7 +67,9 @@ def _settings(case: Case, inputs: dict[str, Any]) -> dict[str, Any]:
         elif name == "ov1" and "pu" in what:
             inputs["ov1_voltage_set"] = text(value, "pu")
         elif name in ("ov1", "uv1", "uv2") and suffix:
-            inputs[f"{name}_{'voltage' if 'pu' in what else 'time'}_{suffix}"] = text(value, "pu" if "pu" in what else "s")
+            inputs[f"{name}_{'voltage' if 'pu' in what else 'time'}_{suffix}"] = text(
+                value, "pu" if "pu" in what else "s"
+            )
         else:
             raise NotRead(f"setting `{word}` is not understood")
     return {}
@@ -99,7 +101,13 @@ def _trip(case: Case, inputs: dict[str, Any], state: Mapping[str, Any], rules: S
         yield verdict("trace", {**inputs, "samples": disturbed(at - INSTANT, state)}, rules, True, **places)
 
 
-@reads(*(f"t-{k}-cat-{c}" for k in ("ov2", "ov1", "uv1", "uv2") for c in ("i", "ii", "iii")), "psco-trip", "c47-trip-over-all", "c641-clearing-meaning", needs=("v_pu", "duration_s"))
+@reads(
+    *(f"t-{k}-cat-{c}" for k in ("ov2", "ov1", "uv1", "uv2") for c in ("i", "ii", "iii")),
+    "psco-trip",
+    "c47-trip-over-all",
+    "c641-clearing-meaning",
+    needs=("v_pu", "duration_s"),
+)
 def voltage_trip(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     _category(case, inputs)
@@ -108,18 +116,23 @@ def voltage_trip(case: Case) -> Iterator[Question]:
     yield from _mode(case, inputs, voltage)
 
 
-@reads(*(f"t-{k}-cat-{c}" for k in ("ov2", "ov1", "uv1", "uv2") for c in ("i", "ii", "iii")), "applicable-voltage-trip", needs=("v_phase_pu", "duration_s"), lists=True)
+@reads(
+    *(f"t-{k}-cat-{c}" for k in ("ov2", "ov1", "uv1", "uv2") for c in ("i", "ii", "iii")),
+    "applicable-voltage-trip",
+    needs=("v_phase_pu", "duration_s"),
+    lists=True,
+)
 def phase_trip(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     _category(case, inputs)
     phases = [number(v) for v in case.take("v_phase_pu")]
     functions = {"under_voltage_trip": min(phases), "over_voltage_trip": max(phases)}
-    decides = case.want("deciding_v_pu")
-    worst = functions["under_voltage_trip" if 1 - min(phases) >= max(phases) - 1 else "over_voltage_trip"]
-    acting = next(k for k, v in functions.items() if v == (worst if decides is None else number(decides)))
+    acting = "under_voltage_trip" if 1 - min(phases) >= max(phases) - 1 else "over_voltage_trip"
     record = {f"ieee_phase_{i}": text(v, "pu") for i, v in enumerate(phases, 1)} | {"ieee_acting": acting}
     rule = "under_voltage_input" if acting == "under_voltage_trip" else "over_voltage_input"
-    yield verdict("ieee_voltages", {**record, "ieee_acted_on": text(functions[acting], "pu")}, (rule,), True)
+    decides = case.want("deciding_v_pu")
+    acted_on = text(functions[acting] if decides is None else decides, "pu")
+    yield verdict("ieee_voltages", {**record, "ieee_acted_on": acted_on}, (rule,), True)
     yield from _trip(case, inputs, {"voltage": text(functions[acting], "pu")}, VOLTAGE_TRIPS)
 
 
@@ -144,7 +157,14 @@ def island(case: Case) -> Iterator[Question]:
     agreed = case.take("agreed_s", "agreed_time_s", otherwise=None)
     if yes(case.take("agreement", otherwise=agreed is not None)):
         inputs["island_clearing_time"] = text(5 if agreed is None else agreed, "s")
-    yield from _cleared(inputs, {"der_islanded": True}, {"der_islanded": False}, end - start, "trip_island", case.holds("compliant", "accept"))
+    yield from _cleared(
+        inputs,
+        {"der_islanded": True},
+        {"der_islanded": False},
+        end - start,
+        "trip_island",
+        case.holds("compliant", "accept"),
+    )
 
 
 @reads("c622-open-phase", needs=("cease_s|trip_s|cleared_s",))
@@ -154,7 +174,9 @@ def open_phase(case: Case) -> Iterator[Question]:
     yield from _cleared({}, {"der_open_phase": True}, {"der_open_phase": False}, end, "trip_open_phase", holds)
 
 
-def _cleared(inputs: dict[str, Any], on: Mapping[str, Any], off: Mapping[str, Any], end: Fraction, rule: str, holds: bool) -> Iterator[Question]:
+def _cleared(
+    inputs: dict[str, Any], on: Mapping[str, Any], off: Mapping[str, Any], end: Fraction, rule: str, holds: bool
+) -> Iterator[Question]:
     """A unit that is on until `end` after the start of a condition; at the end itself it is off."""
     samples = [row(0, **off), row(1, **on), row(1 + end - INSTANT, **on), row(1 + end, energized=False, **on)]
     yield verdict("trace", {**inputs, "samples": samples}, (rule,), holds)
@@ -205,7 +227,9 @@ def _mode(case: Case, inputs: dict[str, Any], voltage: object) -> Iterator[Quest
         yield verdict("trace", bad, (rule,), one != name)
 
 
-def _stays(inputs: dict[str, Any], state: Mapping[str, Any], least: object, near: Fraction, rules: Sequence[str]) -> Iterator[Question]:
+def _stays(
+    inputs: dict[str, Any], state: Mapping[str, Any], least: object, near: Fraction, rules: Sequence[str]
+) -> Iterator[Question]:
     """That a trip by the unit itself is right from `least` on, and wrong before."""
     for at, fine in ((number(least) + near, True), (number(least) - max(near, INSTANT), False)):
         samples = disturbed(at, state, der_trip_cause="self_protection")
@@ -274,7 +298,9 @@ def momentary(case: Case) -> Iterator[Question]:
     rest = [row(1 + zero + Fraction(k, 12), **state, der_current="0 pu") for k in (0, 1, 2)]
     samples = [row(0), row(1, **state)]
     samples += [row(1 + t, **state) for t in sorted({Fraction("0.083"), zero - INSTANT}) if 0 < t < zero]
-    yield verdict("trace", {**inputs, "samples": samples + rest}, ("momentary_cessation",), case.holds("compliant", "accept"))
+    yield verdict(
+        "trace", {**inputs, "samples": samples + rest}, ("momentary_cessation",), case.holds("compliant", "accept")
+    )
 
 
 @reads("rt-mandatory-current", needs=("i_pre_pu",))
@@ -300,13 +326,14 @@ def mandatory_current(case: Case) -> Iterator[Question]:
 def restored(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {"abnormal_category": case.take("category", otherwise="III")}
     before = text(case.take("i_pre_pu", "p_pre_pu"), "pu")
-    word = next((w for w in case.given if "after" in w or "_at_" in w or w.endswith("_0_4_s_pu")), None)
+    word = next((w for w in case.given if w.startswith(("i_", "p_")) and ("after" in w or "_at_" in w)), None)
+    back = number(case.take("v_back_at_s", "voltage_back_at_s", "v_return_s", otherwise=0))
     time = case.take("t_s", "time_s", "t_since_return_s", otherwise=None)
     current = case.take(*([word] if word else []), "i_pu", "p_pu", "i_now_pu")
     if word is not None and time is None:
         digits = [part for part in word.split("_") if part.isdigit()]
         time = ".".join(digits) if digits else None
-    at = number("0.4" if time is None else time)
+    at = number("0.4" if time is None else time) - back
     steady = {"der_active_current_before": before}
     reached = text(current, "pu")
     samples = [row(0, **steady), row(1, voltage="0.4 pu", der_active_current="0 pu", **steady)]
@@ -315,7 +342,7 @@ def restored(case: Case) -> Iterator[Question]:
     holds, least = case.wanted("compliant", "accept"), case.want("min_pu")
     if holds is not None:
         yield verdict("trace", {**inputs, "samples": samples}, ("output_restored",), holds)
-    for value, fine in (() if least is None else ((number(least), True), (number(least) - rounding(least), False))):
+    for value, fine in () if least is None else ((number(least), True), (number(least) - rounding(least), False)):
         rows = [*samples[:3], *({**s, "der_active_current": text(value, "pu")} for s in samples[3:])]
         yield verdict("trace", {**inputs, "samples": rows}, ("output_restored",), fine)
 
@@ -331,7 +358,9 @@ def repeated(case: Case) -> Iterator[Question]:
     may, must = case.wanted("may_trip"), case.wanted("must_ride_through", "must_stay")
     if may is None and must is None:
         raise NotRead("whether it may trip is not wanted")
-    yield verdict("trace", {**inputs, "samples": samples}, ("ride_repeated_disturbances",), may if may is not None else not must)
+    yield verdict(
+        "trace", {**inputs, "samples": samples}, ("ride_repeated_disturbances",), may if may is not None else not must
+    )
 
 
 # ── frequency
@@ -341,7 +370,10 @@ def continuous(case: Case) -> Iterator[Question]:
     _category(case, inputs)
     frequency, voltage = case.take("f_hz"), case.take("v_pu")
     duty = case.holds("continuous_duty", "must_stay")
-    samples = [row(0), row(1, frequency=text(frequency, "Hz"), voltage=text(voltage, "pu"), der_trip_cause="self_protection")]
+    samples = [
+        row(0),
+        row(1, frequency=text(frequency, "Hz"), voltage=text(voltage, "pu"), der_trip_cause="self_protection"),
+    ]
     yield verdict("trace", {**inputs, "samples": samples}, ("ride_continuous",), not duty)
     share = case.want("v_over_f")
     if share is not None:
@@ -454,12 +486,23 @@ def _enter_settings(case: Case, inputs: dict[str, Any]) -> None:
         raise NotRead(f"settings {', '.join(given)} are not understood")
 
 
-@reads("t4-voltage-window", "t4-frequency-window", "t4-permit", "c4103-delay", "c6-6-return-to-service", needs=("v_pu", "f_hz"))
+@reads(
+    "t4-voltage-window",
+    "t4-frequency-window",
+    "t4-permit",
+    "c4103-delay",
+    "c6-6-return-to-service",
+    needs=("v_pu", "f_hz"),
+)
 def enter_service(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     _enter_settings(case, inputs)
     permit = yes(case.take("permit", "permit_service", otherwise="enabled"))
-    state = {"voltage": text(case.take("v_pu"), "pu"), "frequency": text(case.take("f_hz"), "Hz"), "permit_service": permit}
+    state = {
+        "voltage": text(case.take("v_pu"), "pu"),
+        "frequency": text(case.take("f_hz"), "Hz"),
+        "permit_service": permit,
+    }
     if case.take("state", otherwise="off") not in ("off", "tripped", "trip"):
         raise NotRead("a unit that enters service is off")
     case.take("command_pu", otherwise=None)
@@ -499,7 +542,10 @@ def entry_ramp(case: Case) -> Iterator[Question]:
     _enter_settings(case, inputs)
     rated = number(case.take("p_rated_kw", otherwise=100)) * 1000
     inputs["trace_rated_power"] = text(rated, "W")
-    time = number(case.take("t_s", "t_since_s", "t_since_energize_s", "t_after_energize_s", "elapsed_s", "t_since_entry_s"))
+    word = next(
+        (w for w in case.given if w.endswith("_s") and w.startswith(("t_", "time_", "elapsed_", "seconds_"))), "t_s"
+    )
+    time = number(case.take(word))
 
     def at(power: Fraction) -> dict[str, Any]:
         off = row(0, energized=False, active_power="0 W")
@@ -513,7 +559,9 @@ def entry_ramp(case: Case) -> Iterator[Question]:
     holds = case.wanted("accept", "compliant", "command_accepted")
     if holds is not None:
         share = case.take("p_pu", "command_pu", "p_set_pu", otherwise=None)
-        power = number(share) * rated if share is not None else number(case.take("p_kw", "command_kw", "p_set_kw")) * 1000
+        power = (
+            number(share) * rated if share is not None else number(case.take("p_kw", "command_kw", "p_set_kw")) * 1000
+        )
         yield verdict("trace", at(power), ("enter_ramp",), holds)
 
 
@@ -548,5 +596,3 @@ def california(case: Case) -> Iterator[Question]:
     if trips is not None:
         samples = [*base, row(1, **state), row(1 + number(case.take("duration_s")), **state)]
         yield verdict("trace", {"samples": samples}, rules, not trips)
-
-

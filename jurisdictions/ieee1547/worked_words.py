@@ -124,7 +124,7 @@ def reads(*facts: str, needs: Iterable[str] = (), lists: bool = False) -> Callab
                 yield from asked
 
         every.__name__ = read.__name__
-        plain = {n for n in (names[0] for names in alternatives if len(names) == 1)}
+        plain = {names[0] for names in alternatives if len(names) == 1}
         whole: Read = every
         reader(*facts, needs=plain)(whole)
         reader(*facts, needs=("cases",))(whole)
@@ -178,7 +178,14 @@ def limit(
 
 
 def edge(
-    subject: str, inputs: Mapping[str, Any], rule: str, quantity: str, value: Fraction, unit: str, near: Fraction, most: bool
+    subject: str,
+    inputs: Mapping[str, Any],
+    rule: str,
+    quantity: str,
+    value: Fraction,
+    unit: str,
+    near: Fraction,
+    most: bool,
 ) -> Iterator[Verdict]:
     """The questions whether a rule has its limit within `near` of `value`, the most it allows or the least."""
     inside, outside = (value - near, value + near) if most else (value + near, value - near)
