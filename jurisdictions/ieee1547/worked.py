@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from math import sqrt
 from typing import Any
 
@@ -330,7 +331,7 @@ def limits_together(case: Case) -> Iterator[Question]:
 DROOP = {"high": "high_frequency_droop", "low": "low_frequency_droop"}
 
 
-def _droop(case: Case) -> tuple[dict[str, Any], str]:
+def _droop(case: Case, before: Fraction | None = None) -> tuple[dict[str, Any], str]:
     frequency = number(case.take("f_hz"))
     case.take("category", otherwise=None)
     inputs = {
@@ -339,7 +340,7 @@ def _droop(case: Case) -> tuple[dict[str, Any], str]:
         "volt_watt_enabled": False,
         "frequency": text(frequency, "Hz"),
         "rated_power": kilo(KVA, "W"),
-        "reference_power": kilo(number(case.take("p_pre_pu")) * KVA, "W"),
+        "reference_power": kilo((number(case.take("p_pre_pu")) if before is None else before) * KVA, "W"),
         "der_lowest_power": kilo(number(case.take("p_min_pu", otherwise=-1)) * KVA, "W"),
         "der_available_power": kilo(number(case.take("p_avl_pu", "p_avail_pu", otherwise=1)) * KVA, "W"),
     }
@@ -352,6 +353,27 @@ def _droop(case: Case) -> tuple[dict[str, Any], str]:
         if value is not None:
             inputs[f"{name}_{'over' if high else 'under'}"] = text(value, "Hz" if "band" in name else "pu")
     return inputs, DROOP["high" if high else "low"]
+
+
+@reads("c47-droop-over-limit", needs=("p_limit_pu", "f_hz"))
+def droop_over_limit(case: Case) -> Iterator[Question]:
+    most = number(case.take("p_limit_pu"))
+    before = number(case.take("p_pre_pu", otherwise=most))
+    demand = number(case.take("p_demand_pu", otherwise=before))
+    limited = {"der_limited": True, "der_droop_on": True, "der_limit_share": text(most * 100, "%")}
+    limited |= {"rated_power": kilo(KVA, "W"), "frequency": "60 Hz"}
+    rules = ("active_power_limit",)
+    start = min(before, demand)
+    yield verdict("unit", {**limited, "active_power": kilo(start * KVA, "W")}, rules, True)
+    if start < demand:
+        yield verdict("unit", {**limited, "active_power": kilo(demand * KVA, "W")}, rules, False)
+    inputs, rule = _droop(case, start)
+    delivered = case.want("p_pu")
+    if delivered is None:
+        raise NotRead("the power is not wanted")
+    yield from _power(inputs, rule, delivered)
+    lifted = {**limited, "frequency": inputs["frequency"], "active_power": kilo(number(delivered) * KVA, "W")}
+    yield verdict("unit", lifted, rules, True)
 
 
 @reads("t23-droop-formula", "c47-droop-over-limit", needs=("p_pre_pu", "f_hz"))

@@ -136,15 +136,19 @@ for _fact, _function in FUNCTIONS.items():
     "olrt-shape",
     "t8-olrt",
     "t24-response",
-    needs=("olrt_s|T_s|t_olrt_s", "y0|from|p_before_pu|q_before_percent", "y1|to|p_final_pu|q_final_percent"),
+    needs=(
+        "olrt_s|T_s|t_olrt_s",
+        "y0|from|p_before_pu|q_before_percent|q0_percent|p0_pu",
+        "y1|to|p_final_pu|q_final_percent|q1_percent|p1_pu",
+    ),
 )
 def open_loop(case: Case) -> Iterator[Question]:
     """At the response time 90 % of the step is done; at other times the exponential has no exact value."""
     olrt = number(case.take("olrt_s", "T_s", "t_olrt_s"))
     case.take("category", otherwise=None)
     time = number(case.take("t_s", "time_s", otherwise=olrt))
-    start = number(case.take("y0", "from", "p_before_pu", "q_before_percent"))
-    end = number(case.take("y1", "to", "p_final_pu", "q_final_percent"))
+    start = number(case.take("y0", "from", "p_before_pu", "q_before_percent", "q0_percent", "p0_pu"))
+    end = number(case.take("y1", "to", "p_final_pu", "q_final_percent", "q1_percent", "p1_pu"))
     whole = max(abs(start), abs(end), Fraction(1))
     inputs = {"ieee_step_function": "droop", "response_time_set": text(olrt, "s"), "ieee_step_time": text(time, "s")}
     inputs |= {"ieee_step_from": text(start / whole, "pu", 12), "ieee_step_to": text(end / whole, "pu", 12)}

@@ -104,9 +104,9 @@ def _settings(case: Case, function: str, settings: Sequence[Setting], rules: Seq
     if category is not None:
         inputs["ieee_normal" if category in ("A", "B") else "ieee_abnormal"] = category
     edition = str(case.take("edition", "certified_to", otherwise="2020"))
-    if edition[:4] not in ("2018", "2020"):
+    if "2018" not in edition and "2020" not in edition:
         raise NotRead(f"edition `{edition}` is not understood")
-    inputs["ieee_certified"] = "edition_2018" if edition == "2018" else "amendment_2020"
+    inputs["ieee_certified"] = "amendment_2020" if "2020" in edition else "edition_2018"
     for words, quantity in (
         (("q_inj_capability_percent", "q_injection_capability_percent"), "ieee_q_injectable"),
         (("q_abs_capability_percent", "q_absorption_capability_percent"), "ieee_q_absorbable"),

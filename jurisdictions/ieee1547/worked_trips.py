@@ -54,7 +54,7 @@ def _settings(case: Case, inputs: dict[str, Any]) -> dict[str, Any]:
         places = {"psco": "psco", "colorado": "psco"}
         if settings.lower() in places:
             return {"places": (("operator", places[settings.lower()]),)}
-        if settings not in ("default", "defaults"):
+        if settings.lower() not in ("default", "defaults", "iso-ne", "isone", "new england"):
             raise NotRead(f"settings `{settings}` are not understood")
         return {}
     if not isinstance(settings, Mapping):
@@ -141,6 +141,25 @@ def frequency_trip(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     _category(case, inputs)
     yield from _trip(case, inputs, {"frequency": text(case.take("f_hz"), "Hz")}, FREQUENCY_TRIPS)
+
+
+@reads(
+    "t-uv1-cat-i", "t-uv1-cat-ii", "t-uv1-cat-iii", "c641-clearing-meaning", needs=("category", "dips"), lists=True
+)  # fmt: skip
+def dips(case: Case) -> Iterator[Question]:
+    """Spells of abnormal voltage with normal voltage for a while between them."""
+    inputs: dict[str, Any] = {}
+    _category(case, inputs)
+    places = _settings(case, inputs)
+    gap, at, samples = number(case.take("gap_s", otherwise=1)), Fraction(1), [row(0)]
+    for dip in case.take("dips"):
+        state = {"voltage": text(dip["v_pu"], "pu")}
+        samples += [row(at, **state), row(at + number(dip["duration_s"]), **state)]
+        at += number(dip["duration_s"]) + INSTANT
+        samples.append(row(at))
+        at += gap
+    holds = case.holds("trip", "must_trip")
+    yield verdict("trace", {**inputs, "samples": samples}, VOLTAGE_TRIPS, not holds, **places)
 
 
 @reads("c461-permit-disable", needs=("permit_service|permit",))
@@ -259,6 +278,12 @@ def ride_through(case: Case) -> Iterator[Question]:
         # Staying is more than not tripping at once: in mandatory operation the current is kept.
         at_once = disturbed(INSTANT, state, der_trip_cause="self_protection")
         yield verdict("trace", {**inputs, "samples": at_once}, RIDE_VOLTAGE, not stay)
+    soonest = case.want("max_response_s")
+    if soonest is not None:
+        # Both ways of leaving off at once: which of them binds is the band's.
+        for at, fine in ((number(soonest), False), (number(soonest) - INSTANT, True)):
+            bad = {**inputs, "samples": disturbed(at, state)}
+            yield verdict("trace", bad, ("momentary_cessation", "cease_outside"), fine)
     tripped = case.take("trip_after_s", "tripped_after_s", otherwise=None)
     holds = case.wanted("compliant", "accept", "may_trip")
     if holds is not None:
@@ -364,11 +389,11 @@ def repeated(case: Case) -> Iterator[Question]:
 
 
 # ── frequency
-@reads("t19-continuous", needs=("f_hz", "v_pu"))
+@reads("t19-continuous", needs=("f_hz",))
 def continuous(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     _category(case, inputs)
-    frequency, voltage = case.take("f_hz"), case.take("v_pu")
+    frequency, voltage = case.take("f_hz"), case.take("v_pu", otherwise=1)
     duty = case.holds("continuous_duty", "must_stay")
     samples = [
         row(0),
