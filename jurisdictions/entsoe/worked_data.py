@@ -37,7 +37,7 @@ def transfer_of_data(given: Given, outcome: Any) -> Iterator[Question]:
     safeguards, derogation = recorded("safeguards"), recorded("derogation")
     without = "without adequacy" in lower or "no adequacy" in lower
     claimed = given.get("adequacy", not without and region not in ("EEA", "NO") and not (safeguards or derogation))
-    inputs = {
+    inputs: dict[str, Any] = {
         "subject_country": "EEA",
         "data_class": "personal" if personal else "operational",
         "storage_region": region,
@@ -47,8 +47,12 @@ def transfer_of_data(given: Given, outcome: Any) -> Iterator[Question]:
         "certified_recipient": bool(given.get("certified", re.search(r"certified|dpf|commercial", lower) is not None)),
     }
     wanted = verdict_of(outcome)
-    if not personal and wanted == "complies":
-        wanted = "not_applicable"
+    if not personal:
+        told = " ".join(str(value).lower() for value in given.values())
+        inputs["ffd_localisation_claimed"] = re.search(r"locali[sz]ation|must stay|has to stay", told) is not None
+        inputs["ffd_public_security"] = "public security" in told
+        yield Verdict("data_flow", inputs, ("entsoe/ffd_no_localisation",), wanted)
+        return
     yield Verdict("data_flow", inputs, ("entsoe/gdpr_transfer", "entsoe/gdpr_adequate"), wanted)
 
 

@@ -255,3 +255,33 @@ def deadline(given: Given, outcome: Any) -> Iterator[Question]:
     sent = moment_of(first_of(given, "submitted", "sent", "data_in_at"), day, "Europe/Amsterdam")
     inputs = {"nl_day_start": f"{day}T00:00 Europe/Amsterdam", "nl_data_sent_at": sent}
     yield Verdict("nl_fcr_data", inputs, ("entsoe/nl_data_sent",), verdict_of(outcome))
+
+
+_REGISTERED = {
+    "decimals": ("nl_decimals", "", "nl_meter_decimals"),
+    "refresh_s": ("nl_refresh", " s", "nl_meter_refresh"),
+    "inaccuracy_pct": ("nl_inaccuracy", " %", "nl_meter_accuracy"),
+    "unit_MW": ("nl_greatest_member", " MW", "nl_merged_members"),
+    "group_MW": ("nl_merged_power", " MW", "nl_merged_group"),
+    "endurance_min": ("nl_range_endurance", " min", "nl_range_endurance"),
+}
+
+
+@reader("tennet-4-2-power-meter", "tennet-4-4-aggregation", "tennet-3-1-3-30min")
+def measured(given: Given, outcome: Any) -> Iterator[Question]:
+    only_inputs(given, *_REGISTERED, "verifiable", "ler")
+    inputs: dict[str, Any] = {"nl_treated_as_ler": bool(given.get("ler", False))}
+    rules = []
+    if "unit_MW" in given and "group_MW" not in given:
+        # What one unit may be in a group is asked of a group that holds this unit alone.
+        inputs["nl_merged_power"] = megawatts(given["unit_MW"])
+    if "verifiable" in given:
+        inputs["nl_supply_verifiable"] = bool(given["verifiable"])
+        rules += ["entsoe/nl_merged_verifiable"]
+    for key, (name, unit, rule) in _REGISTERED.items():
+        if key in given:
+            inputs[name] = f"{decimal(given[key])}{unit}"
+            rules += [f"entsoe/{rule}"]
+    if not rules:
+        raise NotRead("nothing that is registered is told")
+    yield Verdict("nl_fcr_unit", inputs, tuple(rules), verdict_of(outcome))
