@@ -181,7 +181,7 @@ def constant_power_factor(case: Case) -> Iterator[Question]:
         "active_power": kilo(power, "W"),
         "der_power_share": text(number(power) / number(rating), "pu"),
         "der_power_factor": text(abs(number(factor)), "pu"),
-        "der_tan_phi": text(f"{sign * ratio:.6f}", "var/W"),
+        "der_tan_phi": text(f"{sign * ratio:.6f}", "pu"),
         "response_factor": "0",
     }
     yield verdict("unit", {**inputs, "reactive_power": "0 var"}, ("power_factor_ratio",), True)

@@ -27,6 +27,8 @@ def _reading(
     rule = f"{word}_{kind}"
     inputs: dict[str, Any] = {"ieee_measured": kind, "ieee_transient": transient}
     inputs |= {f"ieee_true_{quantity}": text(true, unit), f"ieee_read_{quantity}": text(read, unit)}
+    if rule == "transient_time":
+        inputs["ieee_cycles_off"] = text((read - number(true)) * 60)
     holds, judged = case.wanted(*VERDICTS), case.wanted("judged")
     if holds is not None:
         yield verdict("ieee_reading", inputs, (rule,), holds)
@@ -36,6 +38,8 @@ def _reading(
             **inputs,
             f"ieee_read_{quantity}": text(number(true) * 2 if quantity == "time" else number(true) + 1, unit),
         }
+        if rule == "transient_time":
+            wild["ieee_cycles_off"] = "1000"
         yield verdict("ieee_reading", wild, (rule,), not judged)
     error = case.want("error_percent_of_nominal", "error_percent")
     if error is not None and abs(abs(read - number(true)) * 100 - abs(number(error))) > rounding(error):

@@ -47,8 +47,8 @@ def test_a_curve_says_its_points_and_its_clause(tmp_path: Path) -> None:
 
 
 def test_a_table_shows_each_row(tmp_path: Path) -> None:
-    text = svg(plot(program(), "voltage_zone", DAY), tmp_path)
-    for words in ("ov1", "ov2", "uv1", "uv2", "0.45 pu", "1.2 pu", "otherwise none"):
+    text = svg(plot(program(), "ride_time", DAY), tmp_path)
+    for words in ("0.16 s", "12 s", "20 s", "0.45 pu", "1.2 pu", "otherwise 0 s"):
         assert words in text
 
 
