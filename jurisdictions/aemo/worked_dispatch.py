@@ -177,6 +177,7 @@ def straight(given: Given, outcome: Any) -> Iterator[Question]:
         raise NotRead("no time, or no output, is given")
     inputs = {
         "au_rate_given": False,
+        "au_firmed": False,
         "au_start_power": mw(given["initial_mw"]),
         "au_target": mw(given["target_mw"]),
         "au_since_instruction": f"{exact(str(seconds)):f} s",
