@@ -21,7 +21,7 @@ from lexwatt import authoring, comparing, exporting, proving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.remembered import PROVED
-from lexwatt.show import answer_lines, closing_table, event_line
+from lexwatt.show import answer_lines, closing_table, event_line, plan_lines
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
 from proofs.checker.receipt import open_receipt, read_record, verify_receipt
@@ -173,7 +173,7 @@ def demo(
 def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, journal: Path | None, on: str) -> None:
     from adapters.sunspec.process import DeviceProcess
     from dispatch.prices import load_prices
-    from dispatch.schedule import plan
+    from dispatch.schedule import build, solve
     from guardrails.seal import Sealer
     from lexwatt import demo as demonstration
     from lexwatt.site import load_rules, load_site, open_guard
@@ -202,7 +202,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     today = series.day(chosen)
     charge = {unit: Fraction(1, 2) for unit in fleet.units}
     with out.status("planning…"):
-        schedule = plan(rules.core, fleet, today, charge)
+        model = build(rules.core, fleet, today, charge)
+        schedule = solve(model)
     low, high = float(min(today.values)), float(max(today.values))
     out.print(
         f"96 quarter-hours of {chosen}, {low:.2f} to {high:.2f} EUR/MWh (Bundesnetzagentur / SMARD.de, CC BY 4.0 "
@@ -212,6 +213,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     )
     held = ", ".join(f"{rule} {count}" for rule, count in sorted(schedule.rows.items()))
     out.print(f"rows the plan is held to: {held}", markup=False, soft_wrap=True)
+    for line in plan_lines(model, schedule):
+        out.print(line, markup=False, soft_wrap=True)
 
     out.rule("4  the devices", align="left")
     hz = demonstration.read_frequency(frequency)

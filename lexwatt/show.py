@@ -17,6 +17,8 @@ from rules_dsl.units import decimal
 from rules_dsl.units import show as show_in
 
 if TYPE_CHECKING:
+    from dispatch.model import Model
+    from dispatch.schedule import Schedule
     from guardrails.fleet import Fleet
     from lexwatt.demo import Event, Tally
 
@@ -119,6 +121,31 @@ def closing_table(fleet: Fleet, tallies: Mapping[str, Tally], commanded: Mapping
             console.print(f"{unit.id}: planned only, for its protocol {unit.protocol} has no adapter yet", markup=False)
         for reason, count in tallies[unit.id].reasons.most_common():
             console.print(f"{unit.id}: {count}x {reason}", markup=False, soft_wrap=True)
+
+
+def plan_lines(model: Model, schedule: Schedule, clauses: int = 3) -> list[str]:
+    """What a plan's dearest clauses cost at the margin, and how far from the best the plan can be at most."""
+    from dispatch.optimality import NoBound, certify
+
+    lines = []
+    for m in schedule.marginals[:clauses]:
+        subject, step, _ = max(m.binds, key=lambda bind: bind[2])
+        clock = f"{step // 4:02d}:{step % 4 * 15:02d}"
+        lines.append(
+            f"dearest clauses: {m.rule} ({m.clause}): {m.per_unit:.4f} EUR for the day and one {m.unit} of "
+            f"{m.quantity}; binds {len(m.binds)} times, most for {subject} at {clock} UTC"
+        )
+    try:
+        found = certify(model, schedule)
+    except NoBound as error:
+        return [*lines, f"how far from the best the plan may be is not known: {error}"]
+    size = sum(len(block.claim()) for block in found.blocks)
+    return [
+        *lines,
+        f"no compliant plan is worth over {float(found.most):.2f} EUR after wear, this one is worth "
+        f"{float(found.worth):.2f}: within {float(found.gap):.2f} EUR of the best ({len(found.blocks)} certificates, "
+        f"{size} bytes, checked)",
+    ]
 
 
 def _money(value: Fraction) -> str:
