@@ -238,12 +238,17 @@ def _considered(inputs: Given, rules: tuple[str, ...], outcome: Any, subject: st
 
 @reader("aemo-precond-initial", needs=("initial_mw",))
 def stranded(given: Given, outcome: Any) -> Iterator[Question]:
-    inputs = {"au_initial": mw(given["initial_mw"])}
-    inputs |= {quantity: mw(given[key]) for key, quantity in _TRAPEZIUM.items() if key in given}
-    rules = ["starts_above"] * ("EnablementMin" in given) + ["starts_below"] * ("EnablementMax" in given)
-    if not rules:
+    if not {"EnablementMin", "EnablementMax"} & set(given):
         raise NotRead("no end of the trapezium is given")
-    yield from _considered(inputs, model(*rules), outcome, "au_enablement", "au_enabled")
+    inputs = {
+        "au_initial": mw(given["initial_mw"]),
+        "au_bidirectional": False,
+        "au_enabled_service": service(given, "R6"),
+        # An end that is not given does not bind.
+        "au_enablement_min": mw(given.get("EnablementMin", -100000)),
+        "au_enablement_max": mw(given.get("EnablementMax", 100000)),
+    }
+    yield from _considered(inputs, model("starts_within"), outcome, "au_enablement", "au_enabled")
 
 
 @reader("aemo-precond-energy", needs=("energy_max_avail",))
@@ -307,8 +312,6 @@ def bidirectional(given: Given, outcome: Any) -> Iterator[Question]:
     rules = []
     if side == "generation" and "EnablementMax" in given:
         rules.append("generation_side")
-        if "load_avail" in given:
-            rules.append("generation_from_charge")
     if side == "generation" and {"gen_avail", "EnablementMin"} <= set(given):
         rules.append("generation_reaches")
     if side == "load" and "EnablementMin" in given:

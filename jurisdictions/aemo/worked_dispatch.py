@@ -154,8 +154,8 @@ def composite(given: Given, outcome: Any) -> Iterator[Question]:
             inputs[name] = _rate(given[key])
     found = False
     for end, up, names in (
-        ("highest_target_mw", True, ("up_generating", "up_stuck", "up_charging", "up_crossing")),
-        ("lowest_target_mw", False, ("down_charging", "down_stuck", "down_generating", "down_crossing")),
+        ("highest_target_mw", True, ("up_generating", "up_charging", "up_crossing")),
+        ("lowest_target_mw", False, ("down_charging", "down_generating", "down_crossing")),
     ):
         if end in outcome:
             found = True
@@ -177,6 +177,7 @@ def straight(given: Given, outcome: Any) -> Iterator[Question]:
         raise NotRead("no time, or no output, is given")
     inputs = {
         "au_rate_given": False,
+        "au_firmed": False,
         "au_start_power": mw(given["initial_mw"]),
         "au_target": mw(given["target_mw"]),
         "au_since_instruction": f"{exact(str(seconds)):f} s",
@@ -215,10 +216,7 @@ def aggregate_triggers(given: Given, outcome: Any) -> Iterator[Question]:
         raise NotRead("no availability of an aggregate is given")
     lists = {name: value if isinstance(value, list) else [value] for name, value in columns.items()}
     members = [
-        {
-            name: (_rate if "ramp" in name else mw)(values[i] if i < len(values) else 0)
-            for name, values in lists.items()
-        }
+        {name: (_rate if "ramp" in name else mw)(values[i] if i < len(values) else 0) for name, values in lists.items()}
         for i in range(max(map(len, lists.values())))
     ]
     for kind in ("small", "large"):
