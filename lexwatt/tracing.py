@@ -178,8 +178,8 @@ def _off(question: Limit, said: Mapping[str, Mapping[str, Any]]) -> str:
     if result is None or result["margin"] is None:
         return f"{question.rule} {'does not apply' if result is None else 'cannot tell: ' + str(result.get('fields'))}"
     unit = f" {result['unit']}" if result["unit"] else ""
-    margin, within = quantity(f"{result['margin']}{unit}").base, quantity(f"{question.within}{unit}").base
-    if abs(margin) <= within:
+    within = quantity(f"{question.within}{unit}").base / quantity(f"1{unit}").base
+    if abs(Fraction(result["margin"])) <= within:
         return ""
     return f"{question.rule}: with {question.quantity} at {question.value} the limit is {result['margin']}{unit} away"
 
