@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
+PACKS := aemo dewa ema entsoe gulf_asia ieee1547 nordic north_america ofgem operator
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint bench nightly checkers manual vscode worked-examples clean
