@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly checkers manual vscode clean
+.PHONY: demo test lint bench nightly checkers manual vscode worked-examples clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
@@ -22,10 +22,12 @@ lint: $(STAMP)
 	$(BIN)/python -m lexwatt fmt --check $(PACKS)
 	$(BIN)/python -m lexwatt test $(PACKS) --coverage
 
-# The certificate checker proved in Coq, as a command and as JavaScript. Without Coq, and where it cannot be installed,
-# they are not built, and the tests that compare them are skipped with that reason (in CI they fail).
+# The certificate checker proved in Coq, as a command and as JavaScript, and the proved lowering as a command. Without
+# Coq, and where it cannot be installed, they are not built, and the tests that compare them are skipped with that
+# reason (in CI they fail).
 COQ := proofs/coq
 CHECKERS := build/checkers
+PROVED := Certificate Claim Core Branches Polynomial Lower Agree Reader Extract
 DEBIAN := coq ocaml-findlib js-of-ocaml nodejs
 
 checkers:
@@ -38,11 +40,17 @@ checkers:
 
 $(CHECKERS)/lexwatt_check.js: $(wildcard $(COQ)/*.v $(COQ)/*.ml)
 	mkdir -p $(CHECKERS) && cp $^ $(CHECKERS)
-	cd $(CHECKERS) && for file in Certificate Claim Extract; do coqc -q -Q . Lexwatt $$file.v || exit 1; done > axioms.txt
+	cd $(CHECKERS) && for file in $(PROVED); do coqc -q -Q . Lexwatt $$file.v || exit 1; done > axioms.txt
 	cd $(CHECKERS) && ocamlfind ocamlopt -O3 -w -a -o lexwatt-check checker.mli checker.ml input.ml main.ml 2>/dev/null
+	cd $(CHECKERS) && ocamlfind ocamlopt -O3 -w -a -o lexwatt-lower checker.mli checker.ml input.ml lowering.ml 2>/dev/null
 	cd $(CHECKERS) && ocamlfind ocamlc -w -a -package js_of_ocaml -linkpkg -o browser.byte \
 	  checker.mli checker.ml input.ml browser.ml
 	cd $(CHECKERS) && js_of_ocaml --opt 3 browser.byte -o lexwatt_check.js
+
+# Worked examples of fact files in a folder, by default those beside the packs, held against the rules.
+FACTS ?= jurisdictions
+worked-examples: $(STAMP)
+	$(BIN)/python -m lexwatt worked-examples $(FACTS)
 
 manual: $(STAMP)
 	$(BIN)/python -m lexwatt.manual

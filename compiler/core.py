@@ -266,14 +266,23 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class CoreTheorem:
-    """A claim about every rule of a subject that is checked at a command."""
+    """A claim about every rule of a subject that is checked at a command, or about curves and no subject.
+
+    `always_some`: where `given` holds some `effect` is allowed. `never_more`, `never_less`: as `cause` rises alone and
+    `given` holds at both ends. `keeps`, `after` and `nowhere_above`: where every rule complies and `given` holds,
+    `then` holds. `extra` declares what only the theorem speaks of; `shown` is what people want to see of a state.
+    """
 
     id: str
     title: str
     subject: str
     kind: str
-    cause: str
-    effect: str
+    cause: str = ""
+    effect: str = ""
+    given: Cond = TRUE
+    then: Cond = TRUE
+    extra: tuple[Declared, ...] = ()
+    shown: tuple[tuple[str, Expr, Unit], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

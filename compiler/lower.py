@@ -13,8 +13,8 @@ from fractions import Fraction
 from math import ceil, gcd, lcm
 
 from compiler import core as c
-from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions
-from compiler.from_syntax import bounds
+from compiler.bounds import bounds
+from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions, negate
 from compiler.instance import Instance
 
 Range = tuple[Fraction, Fraction]
@@ -81,6 +81,8 @@ class _Lower:
             return bounds(expr, self.space)
         except TypeError:
             raise self.refuse("a value over rows or on local clocks") from None
+        except ZeroDivisionError:
+            raise self.refuse("division by what may be zero") from None
 
     def rule(self, rule: c.CoreRule) -> RuleFact:
         self.now, self.branches = rule.id, 0
@@ -94,12 +96,18 @@ class _Lower:
                     raise self.refuse(f"parameter `{param.name}`, which nobody has chosen,")
         scope = self.condition(rule.scope)
         unless = self.condition(c.negate(rule.when))
-        outer = dict(self.space)
+        outer = self.space
+        self.space = dict(outer)
         self._narrow(rule.when)
         margins = [self.condition(c.Le(_negative(m), rule.strict)) for m in rule.margins]
         demand = conjunction([*margins, self.condition(rule.demand)])
         self.space = outer
+        if _has_gap(rule.when):
+            demand = conjunction([self.condition(rule.when), demand])
         body = disjunction([unless, demand])
+        if _has_gap(rule.scope):
+            # Where a table in the scope has no row, the rule stands and is not complied with: it cannot be told.
+            scope, body = negate(self.condition(c.negate(rule.scope))), conjunction([scope, body])
         if self.whole_ranges:
             scope = self._needing(scope, (rule.scope,))
             body = self._needing(body, rule.nodes())
@@ -145,13 +153,44 @@ class _Lower:
             case c.All(parts):
                 return conjunction([self.condition(part) for part in parts])
             case c.Any_(parts):
-                return disjunction([self.condition(part) for part in parts])
+                found: list[Fact] = []
+                untold: list[Fact] = []
+                for part in parts:
+                    found.append(conjunction([*untold, self.condition(part)]))
+                    if _has_gap(part):
+                        untold.append(self.condition(c.negate(part)))
+                return disjunction(found)
             case c.Le(expr, strict):
-                return self.at_most_zero(self.terms(expr), strict)
+                return conjunction([self.known(expr), self.at_most_zero(self.terms(expr), strict)])
             case c.Throughout():
                 raise self.refuse("a condition that has held for a while")
             case _:
                 raise TypeError(f"unknown condition {condition!r}")
+
+    def known(self, node: c.Expr | c.Cond) -> Fact:
+        """Where no table inside is asked for a row that it does not have: else nothing can be told, also where another
+        branch would decide."""
+        if not _has_gap(node):
+            return TRUE
+        facts: list[Fact] = []
+        before: list[Fact] = []
+        match node:
+            case c.Case(cases, otherwise):
+                for condition, part in cases:
+                    reached = [
+                        self.known(condition),
+                        disjunction([self.condition(c.negate(condition)), self.known(part)]),
+                    ]
+                    facts.append(disjunction([*before, conjunction(reached)]))
+                    before.append(self.condition(condition))
+                facts.append(disjunction([*before, FALSE if otherwise is None else self.known(otherwise)]))
+            case c.All(parts) | c.Any_(parts):
+                for condition in parts:
+                    facts.append(disjunction([*before, self.known(condition)]))
+                    before.append(self.condition(c.negate(condition) if isinstance(node, c.All) else condition))
+            case _:
+                facts = [self.known(part) for part in c.children(node)]
+        return conjunction(facts)
 
     def at_most_zero(self, terms: Sequence[tuple[c.Expr, c.Expr | None]], strict: bool) -> Fact:
         """Facts of `sum of factor * node <= 0`, where a node is a `max`, `min` or curve, or None for a plain term."""
@@ -383,6 +422,11 @@ class _Lower:
             found = len(self.position) + len(self.products)
             self.products.append((found, x, y))
         return found
+
+
+def _has_gap(node: c.Expr | c.Cond) -> bool:
+    """Whether a table inside may lack a row."""
+    return (isinstance(node, c.Case) and node.otherwise is None) or any(_has_gap(part) for part in c.children(node))
 
 
 def conjunction(facts: Sequence[Fact]) -> Fact:

@@ -7,6 +7,7 @@ own examples upon it. Pictures decide nothing.
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -175,7 +176,7 @@ def _result(result: Quantity | str) -> str:
 def _rule(program: Program, entry: PackRule, on: Day, axes: Axes) -> None:
     judging = Judge(program)
     on = judging.day(entry, on)
-    axes.set_title(f"{entry.id}: {entry.rule.title}", fontsize=10)
+    axes.set_title(textwrap.fill(f"{entry.id}: {entry.rule.title}", 90), fontsize=10)
     if program.rows_of(entry.rule.subject) is not None and _rows_asked(entry.rule):
         _trace(program, judging, entry, on, axes)
     else:

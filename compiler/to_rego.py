@@ -3,11 +3,13 @@
 The policy compares whole numbers only: no `max`, `min` or `sort`, which some evaluators order as text. It takes the
 values in steps (`input.values`), and what is missing, null, no whole number or outside its range is *cannot tell*.
 `allow` is true only where every blocking rule has been seen to comply or not to apply; whatever goes wrong, it is not.
+`decision` gives `allow`, the `verdicts` and the digest of the `rules` in one answer: all three are of one policy.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from compiler.facts import FALSE, TRUE, Fact, FactSet, rows
 
@@ -19,20 +21,22 @@ class CannotExport(Exception):
     """A rule whose sums could leave the whole numbers that every evaluator holds exactly; the message names it."""
 
 
-def bundle(facts: FactSet) -> dict[str, bytes]:
-    """The files of the bundle by path. Raises `CannotExport`."""
+def bundle(facts: FactSet, left_out: Sequence[str] = ()) -> dict[str, bytes]:
+    """The files of the bundle by path; `left_out` says which rules facts cannot express. Raises `CannotExport`."""
     root = f"lexwatt/{facts.subject}"
-    manifest = {"revision": facts.core, "roots": [root]}
+    manifest: dict[str, object] = {"revision": facts.core, "roots": [root], "rego_version": 1}
+    if left_out:
+        manifest["metadata"] = {"left_out": list(left_out)}
     return {
         ".manifest": (json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode(),
-        f"{root}/policy.rego": policy(facts).encode(),
+        f"{root}/policy.rego": policy(facts, left_out).encode(),
     }
 
 
-def policy(facts: FactSet) -> str:
-    """The text of the policy: `data.lexwatt.<subject>` with `allow` and `verdicts`. Raises `CannotExport`."""
+def policy(facts: FactSet, left_out: Sequence[str] = ()) -> str:
+    """The policy's text: `data.lexwatt.<subject>` with `allow`, `verdicts` and `decision`. Raises `CannotExport`."""
     _check_range(facts)
-    return _Policy(facts).text()
+    return _Policy(facts).text(left_out)
 
 
 def _check_range(facts: FactSet) -> None:
@@ -50,12 +54,13 @@ class _Policy:
         self.lines: list[str] = []
         self.names: dict[Fact, str] = {}
 
-    def text(self) -> str:
+    def text(self, left_out: Sequence[str]) -> str:
         facts = self.facts
         blocking = sum(rule.blocks for rule in facts.rules)
         head = [
             f"# Rules of a {facts.subject}, made from {facts.core}.",
             "# An export: the judge is the engine that made it. Values are whole numbers of the steps named below.",
+            *(f"# NOT DECIDED HERE: {reason}".replace("\n", " ") for reason in left_out),
             f"package lexwatt.{facts.subject}",
             "",
             "default allow := false",
@@ -66,6 +71,8 @@ class _Policy:
             "\tsome id in blocking",
             '\tverdicts[id] in {"complies", "not_applicable"}',
             "}",
+            "",
+            f'decision := {{"allow": allow, "verdicts": verdicts, "rules": {json.dumps(facts.core)}}}',
             "",
             "blocking := {" + ", ".join(json.dumps(r.rule) for r in facts.rules if r.blocks) + "}",
             "",

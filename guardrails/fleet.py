@@ -231,6 +231,7 @@ class Registration(_Form):
     soc_max: Percent | None = None
     rfg_adopted: Annotated[bool, BeforeValidator(lambda v: {"yes": True, "no": False}.get(v, v))]
     fcr_reserved_kw: NotNegative = Fraction(0)
+    fast_frequency: Annotated[bool, BeforeValidator(lambda v: {"yes": True, "no": False}.get(v, v))] = False
     phase: Literal["three_phase", "L1", "L2", "L3"] = "three_phase"
     pool: str | None = None
     modbus_tcp: ModbusTcp | None = None
@@ -253,7 +254,7 @@ class Site(_Form):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit with everything registered for it; power in W, energy in Wh, shares between 0 and 1."""
+    """One unit with everything registered for it; power in W, energy in Wh, time in s, shares between 0 and 1."""
 
     id: str
     protocol: str
@@ -270,6 +271,9 @@ class Unit:
     charge_curve: str
     rfg_adopted: bool
     fcr_reserved: Fraction
+    min_discharge_time: Fraction
+    recommended: tuple[Fraction, Fraction]
+    fast_frequency: bool
     wset_sf: int
 
     def inputs(self) -> dict[str, str | bool]:
@@ -287,6 +291,10 @@ class Unit:
             "charge_curve": self.charge_curve,
             "rfg_adopted": self.rfg_adopted,
             "fcr_reserved": f"{decimal(self.fcr_reserved)} W",
+            "min_discharge_time": f"{decimal(self.min_discharge_time)} s",
+            "soc_recommended_min": f"{decimal(self.recommended[0] * 100)} %",
+            "soc_recommended_max": f"{decimal(self.recommended[1] * 100)} %",
+            "fast_frequency_service": self.fast_frequency,
         }
 
 
@@ -365,6 +373,7 @@ def _unit(path: Path, identity: str, reg: Registration, found: tuple[Asset, Frac
         raise FleetError(f"{path.name}: units.{identity}.soc_min is not below soc_max")
     ramp = need("ramp_rate", limits.ramp_rate if limits else None, reg.ramp_rate)
     dead = need("command_setpoint_deadband", reg.command_setpoint_deadband, deadband)
+    window = model.doD_soc_limits.recommended_window if model else (max(low), min(high))
     # Where two papers limit the same thing, the tighter one counts.
     return Unit(
         identity,
@@ -382,6 +391,9 @@ def _unit(path: Path, identity: str, reg: Registration, found: tuple[Asset, Frac
         "lfp_standard" if model else "none",
         reg.rfg_adopted,
         reg.fcr_reserved_kw * 1000,
+        model.dispatch_constraints.min_discharge_time_min * 60 if model else Fraction(0),
+        (window[0] / 100, window[1] / 100),
+        reg.fast_frequency,
         reg.wset_sf,
     )
 

@@ -30,12 +30,33 @@ def evaluate(
     program: Program, on: date, lines: Iterable[str], solve_for: str = "", places: Places | None = None
 ) -> Iterator[dict[str, Any]]:
     """One answer for each non-empty line of cases; a line that cannot be read is answered with `error`."""
+    evaluator = Evaluator(program)
     for line in lines:
         if line.strip():
-            yield _answer(program, on, line, solve_for, places)
+            yield evaluator.answer(line, on, solve_for, places)
 
 
-def _answer(program: Program, on: date, line: str, solve_for: str, places: Places | None) -> dict[str, Any]:
+class Evaluator:
+    """Answers cases by the rules of a program; what is in force is worked out once for each day, place and choice."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._cores: dict[object, c.Core] = {}
+
+    def core(self, on: date, chosen: Mapping[str, Fraction], places: Places | None) -> c.Core:
+        """The rules in force; raises `RulesError`."""
+        key = (on, tuple(sorted(chosen.items())), tuple(sorted((places or {}).items())))
+        if key not in self._cores:
+            self._cores[key] = to_core(self.program, on, chosen, places)
+        return self._cores[key]
+
+    def answer(self, line: str, on: date, solve_for: str = "", places: Places | None = None) -> dict[str, Any]:
+        """The answer to one case as a line of JSON."""
+        return _answer(self, on, line, solve_for, places)
+
+
+def _answer(evaluator: Evaluator, on: date, line: str, solve_for: str, places: Places | None) -> dict[str, Any]:
+    program = evaluator.program
     try:
         case = json.loads(line, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -52,7 +73,7 @@ def _answer(program: Program, on: date, line: str, solve_for: str, places: Place
         )
         return {**out, "verdict": "cannot_tell", "error": what, "rules": []}
     try:
-        core = to_core(program, on, _choices(program, inputs), places)
+        core = evaluator.core(on, _choices(program, inputs), places)
     except (RulesError, UnitError) as error:
         finding = error.diagnostics[0].message if isinstance(error, RulesError) else str(error)
         return {**out, "verdict": "cannot_tell", "error": finding, "rules": []}

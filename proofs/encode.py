@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from proofs.checker.certificate import Fact, Problem, Tree
@@ -18,26 +19,26 @@ def to_bytes(tree: Tree) -> bytes:
         out.append(KINDS.index(kind))
         if kind in "FC":
             pairs = node[1]
-            _put(out, len(pairs))
+            put_number(out, len(pairs))
             for i, a in pairs:
-                _put(out, i)
-                _put(out, _zigzag(a))
+                put_number(out, i)
+                put_number(out, folded(a))
         if kind == "F":
             continue
         if kind == "S":
-            _put(out, node[1])
-            _put(out, len(node[2]))
+            put_number(out, node[1])
+            put_number(out, len(node[2]))
             stack += reversed(node[2])
         elif kind == "C":
-            _put(out, _zigzag(node[2]))
+            put_number(out, folded(node[2]))
             stack += (node[4], node[3])
         elif kind == "I":
-            _put(out, node[1])
-            _put(out, _zigzag(node[2]))
+            put_number(out, node[1])
+            put_number(out, folded(node[2]))
             stack += (node[4], node[3])
         elif kind == "P":
-            _put(out, _zigzag(node[1]))
-            _put(out, _zigzag(node[2]))
+            put_number(out, folded(node[1]))
+            put_number(out, folded(node[2]))
             stack.append(node[3])
     return bytes(out)
 
@@ -45,39 +46,50 @@ def to_bytes(tree: Tree) -> bytes:
 def claim_bytes(problem: Problem, tree: Tree) -> bytes:
     """Problem and certificate as one claim in binary form (`docs/architecture.md`, Claims)."""
     out = bytearray(MAGIC)
-    _put(out, len(problem.box))
-    for low, high in problem.box:
-        out.append((low is not None) + 2 * (high is not None))
-        for end in (low, high):
-            if end is not None:
-                _put(out, _zigzag(end))
-    _put(out, len(problem.ints))
+    put_box(out, problem.box)
+    put_number(out, len(problem.ints))
     for i in sorted(problem.ints):
-        _put(out, i)
-    _put(out, len(problem.products))
-    for product in problem.products:
-        for i in product:
-            _put(out, i)
-    _put(out, len(problem.facts))
+        put_number(out, i)
+    put_products(out, problem.products)
+    put_number(out, len(problem.facts))
     for fact in problem.facts:
-        _fact(out, fact)
+        put_fact(out, fact)
     return bytes(out) + to_bytes(tree)
 
 
-def _fact(out: bytearray, fact: Fact) -> None:
+def put_box(out: bytearray, box: Sequence[tuple[int | None, int | None]]) -> None:
+    """Each variable's ends, where it has them."""
+    put_number(out, len(box))
+    for low, high in box:
+        out.append((low is not None) + 2 * (high is not None))
+        for end in (low, high):
+            if end is not None:
+                put_number(out, folded(end))
+
+
+def put_products(out: bytearray, products: Sequence[tuple[int, int, int]]) -> None:
+    """Each product variable with its factors."""
+    put_number(out, len(products))
+    for product in products:
+        for i in product:
+            put_number(out, i)
+
+
+def put_fact(out: bytearray, fact: Fact) -> None:
+    """A fact, conjunctions and disjunctions with their parts."""
     out.append(FACTS.index(fact[0]))
     if fact[0] != "L":
-        _put(out, len(fact[1]))
+        put_number(out, len(fact[1]))
         for part in fact[1]:
-            _fact(out, part)
+            put_fact(out, part)
         return
     _, terms, b, strict = fact
     out.append(strict)
-    _put(out, len(terms))
+    put_number(out, len(terms))
     for i, a in terms:
-        _put(out, i)
-        _put(out, _zigzag(a))
-    _put(out, _zigzag(b))
+        put_number(out, i)
+        put_number(out, folded(a))
+    put_number(out, folded(b))
 
 
 def claim_json(problem: Problem, tree: Tree) -> dict[str, Any]:
@@ -100,12 +112,14 @@ def _plain(value: Any) -> Any:
     return str(value) if type(value) is int and abs(value) >= 2**53 else value
 
 
-def _put(out: bytearray, value: int) -> None:
+def put_number(out: bytearray, value: int) -> None:
+    """Seven bits a byte, low first."""
     while value > 127:
         out.append(value & 127 | 128)
         value >>= 7
     out.append(value)
 
 
-def _zigzag(value: int) -> int:
+def folded(value: int) -> int:
+    """A signed number as one that is not negative: 0, -1, 1, -2, ... in turn."""
     return value << 1 if value >= 0 else (-value << 1) - 1
