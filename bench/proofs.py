@@ -25,12 +25,11 @@ from typing import Any
 
 from compiler.facts import negate
 from compiler.instance import of_one
-from compiler.lower import lower, lowerable
 from compiler.to_exact import Unusable
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
 from proofs import theorems
-from proofs.analyses import Analysis, rule_fact
+from proofs.analyses import Analysis, Finding, expressible, rule_fact
 from proofs.checker import ed25519
 from proofs.checker.certificate import refutes
 from proofs.checker.claim import claim_from_bytes, from_bytes
@@ -41,8 +40,10 @@ from proofs.encode import claim_bytes, to_bytes
 from proofs.keys import load_or_create
 from proofs.ledger import Ledger
 from proofs.maker import decision_certificate
-from tests.packs import ROOT, core, fleet, memory_guard, request
-from tests.proofs.test_analyses import LOOSE, NEVER, TIGHT, UP, analysis
+from proofs.policies import Commands, groups
+from tests.packs import PACKS, ROOT, core, fleet, memory_guard, request
+from tests.proofs.made_up import analysis
+from tests.proofs.test_analyses import LOOSE, NEVER, TIGHT, UP
 
 CHECKERS = ROOT / "build" / "checkers"
 UNIT = "MG11_BESS_02"
@@ -104,11 +105,10 @@ def made(kind: str, make: Callable[[], bytes], times: int = 5, of_a_unit: bool =
 
 def of_rules() -> Iterator[Item]:
     """Theorems and what is said of rule sets: claims made once for each rule text."""
-    facts = lower(lowerable(of_one(core(), "unit", "command"))[0])
     for theorem in core().theorems:
 
         def proved(theorem: Any = theorem) -> bytes:
-            answer = theorems.prove(theorem, facts)
+            answer = theorems.prove(theorem, of_one(core(), theorem.subject, "command"))
             assert isinstance(answer, theorems.Proved)
             return claim_bytes(answer.problem, from_bytes(answer.certificate))
 
@@ -117,22 +117,21 @@ def of_rules() -> Iterator[Item]:
     tight, loose, never = few.facts.rules
 
     def decided(*said: Any) -> bytes:
-        claim = few.decide(said)
+        claim = few.space.decide(said)
         assert isinstance(claim, bytes)
         return claim
 
+    def found(finding: Finding, good: bool) -> bytes:
+        assert finding.good is good and finding.claim is not None
+        return finding.claim
+
     yield made("a rule can never be broken", lambda: decided(never.scope, negate(never.body)))
     yield made("a rule says nothing new", lambda: decided(negate(rule_fact(loose)), rule_fact(tight)))
-    shipped = Analysis(lowerable(of_one(core(), "unit", "command"))[0])
-    yield made("some command in every state", lambda: max(f.claim or b"" for f in shipped.some_command()))
-    (gap,) = clash.some_command()
-    assert gap.state is not None
-    state = {
-        i: gap.state[v.name] / clash.instance.vocabulary[v.name].resolution
-        for i, v in enumerate(clash.facts.variables)
-        if v.name in gap.state
-    }
-    yield made("nothing is allowed in a state", lambda: getattr(clash.allowed(state), "claim"))  # noqa: B009
+    (part,) = groups(Analysis(expressible(of_one(core(), "unit", "command"))[0]), "command")
+    yield made("some command in every state", lambda: found(Commands(Analysis(part), "command").some(), True))
+    both = "two packs leave something wherever each does"
+    yield made(both, lambda: found(Commands(Analysis(part), "command").together(*PACKS), True), 3)
+    yield made("nothing is allowed in a state", lambda: found(Commands(clash, "command").some(), False))
     alone = replace(core(), rules=tuple(r for r in core().rules if r.id == "entsoe/lfsm_o"))
     yield made("a rule is the same in two rule sets", lambda: max(next(differences(alone, alone)).claims, key=len))
 

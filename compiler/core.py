@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from rules_dsl.units import Unit
@@ -285,9 +286,9 @@ class CoreTheorem:
     shown: tuple[tuple[str, Expr, Unit], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Core:
-    """Everything in force on a day, ready to lower."""
+    """Everything in force on a day, ready to lower. It has no slots, so that its digest is worked out once."""
 
     vocabulary: tuple[Declared, ...]
     rules: tuple[CoreRule, ...]
@@ -297,7 +298,7 @@ class Core:
         """The vocabulary by name."""
         return {d.name: d for d in self.vocabulary}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:` of the canonical form: rules, their choices and the vocabulary, without titles and places."""
         return digest([_plain(self.vocabulary), _plain(self.rules), _plain(self.theorems)])

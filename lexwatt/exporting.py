@@ -1,4 +1,4 @@
-"""Rules and claims for others: policies for the Open Policy Agent, claims for checkers of integer programmes."""
+"""For engines made elsewhere: rules as policies for the Open Policy Agent, claims for checkers of programmes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compiler.lower import lower, lowerable
 from compiler.to_rego import CannotExport, bundle
 from lexwatt.authoring import For, Known, On, Paths, day, err, known_on, out, places, read_packs
 from proofs import to_vipr
-from proofs.checker.certificate import Bad, Problem, Tree
+from proofs.checker.certificate import Bad
 from proofs.checker.claim import claim_from_bytes, claim_from_json
 
 PUSH_S = 10.0
@@ -91,7 +91,8 @@ def vipr(
 ) -> None:
     """Checks a claim and writes it as a VIPR 1.0 file, for checkers of integer programmes made elsewhere."""
     try:
-        text = to_vipr.to_vipr(*_claim(claim.name, claim.read_bytes()))
+        data = claim.read_bytes()
+        text = to_vipr.to_vipr(*(claim_from_bytes(data) if claim.suffix == ".claim" else claim_from_json(data)))
         file.write_text(text, encoding="ascii")
     except Bad as error:
         err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
@@ -103,7 +104,3 @@ def vipr(
         err.print(f"cannot read or write: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     out.print(f"{file}: {len(text)} bytes", markup=False, soft_wrap=True)
-
-
-def _claim(name: str, data: bytes) -> tuple[Problem, Tree]:
-    return claim_from_bytes(data) if name.endswith(".claim") else claim_from_json(data)
