@@ -59,9 +59,10 @@ def test_editions_are_compared_with_witnesses_that_the_interpreter_confirms(befo
     confirm(difference, old.rules[0], new.rules[0])
 
 
-def limits(packs: list[str]) -> Iterator[tuple[str, Core]]:
-    """The rules with each number of each rule, definition, curve, table, parameter and choice changed by one in its
-    last digit, up and down, wherever what results is still legal."""
+def limits(packs: list[str], every: int) -> Iterator[tuple[str, Core]]:
+    """The rules with each number (or one in `every`) of each rule, definition, curve, table, parameter and choice
+    changed by one in its last digit, up and down, wherever what results is still legal."""
+    met = 0
     sources = sources_of(packs)
     trees = {name: list(parse(text, name)) for name, text in sources.items()}
     for name, text in sources.items():
@@ -74,6 +75,9 @@ def limits(packs: list[str]) -> Iterator[tuple[str, Core]]:
             source = "".join(lines[statement.span.line - 1 : statement.span.end_line])
             for start, end, after in changes(source):
                 if not source[start:end].replace(".", "").isdigit():
+                    continue
+                met += 1
+                if met % every:
                     continue
                 try:
                     (changed,) = parse(source[:start] + after + source[end:], name)
@@ -107,12 +111,25 @@ def agree_at_boundaries(old: CoreRule, new: CoreRule, core: Core) -> bool:
     return True
 
 
-@pytest.mark.parametrize("packs", [["operator", "entsoe"], ["ieee1547"], ["ema"]], ids="+".join)
+REAL = pytest.mark.parametrize("packs", [["operator", "entsoe"], ["ieee1547"], ["ema"]], ids="+".join)
+
+
+@REAL
+def test_a_change_of_some_single_limits_of_a_real_pack_is_found(packs: list[str]) -> None:
+    changes_are_found(packs, 40)
+
+
+@pytest.mark.slow
+@REAL
 def test_a_change_of_any_single_limit_of_a_real_pack_is_found(packs: list[str]) -> None:
+    changes_are_found(packs, 1)
+
+
+def changes_are_found(packs: list[str], every: int) -> None:
     old = to_core(load(packs), DAY)
     before = {r.id: r for r in old.rules}
     hows: Counter[str] = Counter()
-    for what, new in limits(packs):
+    for what, new in limits(packs, every):
         touched = [r for r in new.rules if r != before[r.id]]
         was = Core(old.vocabulary, tuple(before[r.id] for r in touched), ())
         for difference, rule_ in zip(differences(was, Core(new.vocabulary, tuple(touched), ())), touched, strict=True):
@@ -127,7 +144,7 @@ def test_a_change_of_any_single_limit_of_a_real_pack_is_found(packs: list[str]) 
                 confirm(difference, before[rule_.id], rule_)
     found = hows["stricter"] + hows["looser"] + hows["incomparable"]
     assert found >= 2, hows
-    assert hows["same"] <= found // 10, hows
+    assert hows["same"] <= max(2, found // 10), hows
 
 
 def test_two_editions_of_a_rule_in_force_on_different_days() -> None:
