@@ -55,8 +55,8 @@ def test_neighbours_are_read_and_agree(example: Any) -> None:
 
 def test_a_changed_outcome_is_noticed() -> None:
     tried = 0
-    for example in (*SHIPPED[::3], *NEIGHBOURS[::3]):
+    for example in (*SHIPPED[::9], *NEIGHBOURS[::9]):
         for outcome in changed(example.outcome):
             tried += 1
             assert answer(replace(example, outcome=outcome)).state != "agrees", (example.id, outcome)
-    assert tried > 60
+    assert tried > 20
