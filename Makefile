@@ -20,7 +20,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m lexwatt check $(PACKS)
 	$(BIN)/python -m lexwatt fmt --check $(PACKS)
-	$(BIN)/python -m lexwatt test $(PACKS)
+	for pack in $(PACKS); do $(BIN)/python -m lexwatt test $$pack || exit 1; done
 
 # The certificate checker proved in Coq, as a command and as JavaScript, and the proved lowering as a command. Without
 # Coq, and where it cannot be installed, they are not built, and the tests that compare them are skipped with that
