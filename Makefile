@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKS := dewa ema entsoe ieee1547 nordic ofgem operator
+PACKS := aemo dewa ema entsoe gulf_asia ieee1547 nordic north_america ofgem operator
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint bench nightly checkers manual vscode worked-examples clean
@@ -20,7 +20,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m lexwatt check $(PACKS)
 	$(BIN)/python -m lexwatt fmt --check $(PACKS)
-	$(BIN)/python -m lexwatt test $(PACKS) --coverage
+	$(BIN)/python -m lexwatt test $(PACKS)
 
 # The certificate checker proved in Coq, as a command and as JavaScript, and the proved lowering as a command. Without
 # Coq, and where it cannot be installed, they are not built, and the tests that compare them are skipped with that
@@ -66,6 +66,7 @@ nightly: $(STAMP) checkers
 bench: $(STAMP)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.kernel
+	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.editor
 
 $(STAMP): requirements.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""Solvers in a child process, under a hard limit: one that hangs, crashes or is missing costs a bounded wait.
+"""Solvers in child processes, under a hard limit: one that hangs, crashes or is missing costs a bounded wait.
 
 What comes back is a proposal like any other: callers check it exactly before they believe it.
 """
@@ -73,38 +73,51 @@ class _Child:
 
 
 _lock = threading.Lock()
-_child: _Child | None = None
+_idle: list[_Child] = []
 _owner = 0
 
 
 def call(function: str, *args: Any, seconds: float) -> Any:
-    """What `module:name` returns for the arguments, run in the child.
+    """What `module:name` returns for the arguments, run in a child that no other thread is asking.
 
     Raises `Lost` when there is no answer after `seconds`; the child is then ended, and the next call starts another.
     """
-    global _child, _owner
     request = pickle.dumps((function, args))
+    child = _take()
+    try:
+        kind, value = child.ask(request, seconds)
+    except BaseException:
+        child.kill()
+        raise
     with _lock:
-        if _child is None or _owner != os.getpid() or _child.process.poll() is not None:
-            _child, _owner = _Child(), os.getpid()
-        try:
-            kind, value = _child.ask(request, seconds)
-        except BaseException:
-            _child.kill()
-            _child = None
-            raise
+        _idle.append(child)
     if kind != "returned":
         raise Lost(str(value))
     return value
 
 
-def stop() -> None:
-    """Ends the child, if there is one."""
-    global _child
+def _take() -> _Child:
+    """A child that waits, or a new one; those of another process are that process's own."""
+    global _owner
     with _lock:
-        if _child is not None and _owner == os.getpid():
-            _child.kill()
-        _child = None
+        if _owner != os.getpid():
+            _idle.clear()
+            _owner = os.getpid()
+        while _idle:
+            child = _idle.pop()
+            if child.process.poll() is None:
+                return child
+            child.kill()
+    return _Child()
+
+
+def stop() -> None:
+    """Ends the children that wait."""
+    with _lock:
+        while _idle:
+            child = _idle.pop()
+            if _owner == os.getpid():
+                child.kill()
 
 
 atexit.register(stop)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from rules_dsl.units import Unit
@@ -266,19 +267,28 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class CoreTheorem:
-    """A claim about every rule of a subject that is checked at a command."""
+    """A claim about every rule of a subject that is checked at a command, or about curves and no subject.
+
+    `always_some`: where `given` holds some `effect` is allowed. `never_more`, `never_less`: as `cause` rises alone and
+    `given` holds at both ends. `keeps`, `after` and `nowhere_above`: where every rule complies and `given` holds,
+    `then` holds. `extra` declares what only the theorem speaks of; `shown` is what people want to see of a state.
+    """
 
     id: str
     title: str
     subject: str
     kind: str
-    cause: str
-    effect: str
+    cause: str = ""
+    effect: str = ""
+    given: Cond = TRUE
+    then: Cond = TRUE
+    extra: tuple[Declared, ...] = ()
+    shown: tuple[tuple[str, Expr, Unit], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Core:
-    """Everything in force on a day, ready to lower."""
+    """Everything in force on a day, ready to lower. It has no slots, so that its digest is worked out once."""
 
     vocabulary: tuple[Declared, ...]
     rules: tuple[CoreRule, ...]
@@ -288,7 +298,7 @@ class Core:
         """The vocabulary by name."""
         return {d.name: d for d in self.vocabulary}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:` of the canonical form: rules, their choices and the vocabulary, without titles and places."""
         return digest([_plain(self.vocabulary), _plain(self.rules), _plain(self.theorems)])

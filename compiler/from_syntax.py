@@ -9,6 +9,8 @@ from datetime import date
 from fractions import Fraction
 
 from compiler import core as c
+from compiler.bounds import bounds
+from compiler.claims import theorem_in_core
 from compiler.to_exact import Subject, value
 from rules_dsl import tree as t
 from rules_dsl.check import UNCERTAINTY, WARNS_ONLY, clause, dimension_of
@@ -44,9 +46,7 @@ def to_core(
     """
     build = _Build(program, on, dict(choices or {}), dict(places or {}), known)
     rules = tuple(build.rule(entry) for entry in build.in_force)
-    theorems = tuple(
-        c.CoreTheorem(f"{pack}/{x.name}", x.title, x.subject, x.kind, x.cause, x.effect) for pack, x in program.theorems
-    )
+    theorems = tuple(theorem_in_core(build, pack, theorem) for pack, theorem in program.theorems)
     if build.findings:
         raise RulesError(build.findings)
     return c.Core(tuple(build.vocabulary.values()), rules, theorems)
@@ -127,6 +127,8 @@ class _Build:
     findings: list[Diagnostic] = field(default_factory=list)
     vocabulary: dict[str, c.Declared] = field(default_factory=dict)
     in_force: list[PackRule] = field(default_factory=list)
+    standing: dict[str, c.Expr] = field(default_factory=dict)
+    """What stands for a quantity while a theorem speaks of its true or its next value."""
 
     def __post_init__(self) -> None:
         self.vocabulary = vocabulary(self.program)
@@ -357,7 +359,7 @@ class _Build:
             case t.Call(name, arguments) if name in self.program.tables:
                 return self._table(self.program.tables[name], [self.expression(part) for part in arguments])
             case t.Call(name, (argument,)):
-                return self._curve(self.program.curves[name], self.expression(argument))
+                return self.curve(self.program.curves[name], self.expression(argument))
             case t.Aggregate(kind, body, over, condition):
                 inside = self.expression(body) if body is not None else c.Const(Fraction(1))
                 first, second = (self.expression(x) if x is not None else None for x in (over.first, over.second))
@@ -390,9 +392,9 @@ class _Build:
         if name in self.program.parameters:
             parameter = self.program.parameters[name]
             return c.Param(name, parameter.low.base, parameter.high.base, self.choices.get(name))
-        return c.Var(name)
+        return self.standing.get(name, c.Var(name))
 
-    def _curve(self, curve: t.Curve, argument: c.Expr) -> c.Expr:
+    def curve(self, curve: t.Curve, argument: c.Expr) -> c.Expr:
         """The curve at a point; where a parameter of its points is not chosen, that parameter, so that nobody can
         tell."""
         points: list[tuple[Fraction, Fraction]] = []
@@ -542,44 +544,6 @@ class _Build:
         except (TypeError, KeyError, ZeroDivisionError):
             return 0
         return 1 if low >= 0 else -1 if high <= 0 else 0
-
-
-def bounds(expr: c.Expr, ranges: Mapping[str, tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction]:
-    """Exact bounds of an expression over ranges of its quantities (not always the tightest).
-
-    Raises `KeyError` for a quantity without a range and `ZeroDivisionError` for a divisor whose range holds zero.
-    """
-    match expr:
-        case c.Const(value):
-            return value, value
-        case c.Var(name):
-            return ranges[name]
-        case c.Param(_, low, high, value):
-            return (low, high) if value is None else (value, value)
-        case c.Add(parts):
-            pairs = [bounds(part, ranges) for part in parts]
-            return sum((p[0] for p in pairs), Fraction(0)), sum((p[1] for p in pairs), Fraction(0))
-        case c.Mul(left, right):
-            corners = [a * b for a in bounds(left, ranges) for b in bounds(right, ranges)]
-            return min(corners), max(corners)
-        case c.Div(left, right):
-            low, high = bounds(right, ranges)
-            if low <= 0 <= high:
-                raise ZeroDivisionError("the divisor may be zero")
-            corners = [a / b for a in bounds(left, ranges) for b in (low, high)]
-            return min(corners), max(corners)
-        case c.Extreme(kind, parts):
-            pick = max if kind == "max" else min
-            pairs = [bounds(part, ranges) for part in parts]
-            return pick(p[0] for p in pairs), pick(p[1] for p in pairs)
-        case c.Piecewise(points, _):
-            ys = [y for _, y in points]
-            return min(ys), max(ys)
-        case c.Case(cases, otherwise):
-            pairs = [bounds(part, ranges) for part in (*(p for _, p in cases), *((otherwise,) if otherwise else ()))]
-            return min(p[0] for p in pairs), max(p[1] for p in pairs)
-        case _:
-            raise TypeError(f"no bounds are known of {expr!r}")
 
 
 @dataclass(frozen=True, slots=True)

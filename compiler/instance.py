@@ -40,6 +40,29 @@ def of_one(core: c.Core, subject: str, checked: str) -> Instance:
     return Instance(subject, core.digest, core.declared(), rules)
 
 
+def at_one_row(rule: c.CoreRule) -> c.CoreRule:
+    """What a rule that is asked `at every` row, and looks at no other, asks of a subject with one row, written without
+    rows; any other rule as it is.
+
+    INVARIANT: what holds of the two of every one-row subject holds of the two of every subject: the rows are asked one
+    by one.
+    """
+    plain = rule.rows is None or not rule.rows.carried
+    alone = rule.quantifier == "every" and not rule.event and rule.within is None and rule.lasting is None
+    if not (plain and alone) or any(c.needs_rows(part) for part in parts(rule)):
+        return rule
+    return replace(rule, quantifier="", rows=None)
+
+
+def with_one_row(rule: c.CoreRule, values: Mapping[str, Value]) -> Subject:
+    """The subject of these values as the rule looks at it: those of a row in its one row."""
+    if not rule.quantifier or rule.rows is None:
+        return Subject(values)
+    inside = {*rule.rows.names, rule.rows.order}
+    row = {name: value for name, value in values.items() if name in inside}
+    return Subject({name: value for name, value in values.items() if name not in inside}, (row,))
+
+
 def of_pool(core: c.Core, checked: str, members: Mapping[str, Mapping[str, Value]]) -> Instance:
     """The rules of a pool and of each member. `members` gives each member's registration, in base units.
 

@@ -13,8 +13,8 @@ from fractions import Fraction
 from math import ceil, gcd, lcm
 
 from compiler import core as c
+from compiler.bounds import bounds
 from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions, negate
-from compiler.from_syntax import bounds
 from compiler.instance import Instance
 
 Range = tuple[Fraction, Fraction]
@@ -96,7 +96,8 @@ class _Lower:
                     raise self.refuse(f"parameter `{param.name}`, which nobody has chosen,")
         scope = self.condition(rule.scope)
         unless = self.condition(c.negate(rule.when))
-        outer = dict(self.space)
+        outer = self.space
+        self.space = dict(outer)
         self._narrow(rule.when)
         margins = [self.condition(c.Le(_negative(m), rule.strict)) for m in rule.margins]
         demand = conjunction([*margins, self.condition(rule.demand)])

@@ -48,8 +48,11 @@ class Mutant:
     noticed: bool
 
 
-def mutants(files: Mapping[str, tuple[str, Sequence[t.Statement]]], packs: Sequence[str], on: Day) -> Iterator[Mutant]:
-    """Every mutant of the statements of some packs. `files` are text and statements by file name."""
+def mutants(
+    files: Mapping[str, tuple[str, Sequence[t.Statement]]], packs: Sequence[str], on: Day, every: int = 1
+) -> Iterator[Mutant]:
+    """Every mutant of the statements of some packs, or one in `every`. `files` are text and statements by file name."""
+    met = 0
     trees = {name: list(statements) for name, (_, statements) in files.items()}
     for name, (text, statements) in files.items():
         lines = text.splitlines(keepends=True)
@@ -61,6 +64,9 @@ def mutants(files: Mapping[str, tuple[str, Sequence[t.Statement]]], packs: Seque
                 continue
             source = "".join(lines[statement.span.line - 1 : statement.span.end_line])
             for start, end, after in changes(source):
+                met += 1
+                if met % every:
+                    continue
                 changed = source[:start] + after + source[end:]
                 line = statement.span.line + source.count("\n", 0, start)
                 column = start - (source.rfind("\n", 0, start) + 1) + 1

@@ -12,24 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import isqrt, lcm
-from typing import Any
 
-import cvxpy as cp
+import numpy as np
 
 from compiler.facts import Fact, FactSet, negate
 from compiler.instance import Instance, of_one, of_pool
 from compiler.lower import disjunction, lower
+from dispatch.model import STEP_S, Model, fixed_values, registered
 from dispatch.prices import STEPS
-from dispatch.schedule import STEP_S, Model, fixed_values, registered
 from proofs.checker.certificate import Problem
 from proofs.encode import claim_bytes
 from proofs.maker import Satisfiable, Undecided, refute
 
 TOLERANCE = Fraction(1, 10**9)
 """Share of its energy by which the solver's state of charge may drift from the physics in one step."""
-SHARED = Fraction(1, 10**6)
-"""Steps by which a pool's rule may be missed: its rows carry no margin, which would forbid standing still, so that
-the last digit of a coefficient counts. A unit's rules are proved exactly, thanks to theirs."""
 SECONDS = 60.0
 
 Form = tuple[dict[int, Fraction], Fraction]
@@ -37,46 +33,34 @@ Form = tuple[dict[int, Fraction], Fraction]
 
 
 @dataclass(frozen=True, slots=True)
-class Matrices:
-    """What the solver is handed: rows `sum a*x (= or <=) b` with exact numbers, bounds, whole columns; and the first
-    column of each variable and first row of each constraint, by the modelling layer's own numbers."""
+class Exact:
+    """What the solver is handed, as exact numbers: rows `sum a*x (= or <=) b`, ends of columns, whole columns."""
 
     rows: tuple[tuple[Mapping[int, Fraction], Fraction, bool], ...]
     low: tuple[Fraction | None, ...]
     high: tuple[Fraction | None, ...]
     whole: frozenset[int]
-    columns: Mapping[int, int]
-    places: Mapping[int, int]
 
 
-def matrices(problem: cp.Problem) -> Matrices:
-    """The matrices that HiGHS would be handed."""
-    data, _, _ = problem.get_problem_data(cp.HIGHS)
-    made = data["param_prob"]
-    a = data["A"].tocsr()
-    equal = data["dims"].zero
+def exact(model: Model) -> Exact:
+    """The matrices of a model as exact numbers: a float is a fraction. A row without a side says nothing.
+
+    Raises `ValueError` for a row with two different sides, which a plan does not have.
+    """
+    given = model.matrices()
+    terms: list[dict[int, Fraction]] = [{} for _ in given.upper]
+    for column in range(given.cost.size):
+        for at in range(given.starts[column], given.starts[column + 1]):
+            if given.data[at]:
+                terms[given.indices[at]][column] = Fraction(float(given.data[at]))
     rows = []
-    for k in range(a.shape[0]):
-        span = slice(a.indptr[k], a.indptr[k + 1])
-        terms = {int(i): Fraction(float(v)) for i, v in zip(a.indices[span], a.data[span], strict=True) if v}
-        rows.append((terms, Fraction(float(data["b"][k])), k < equal))
-    places: dict[int, int] = {}
-    at = 0
-    for constraint in made.constraints:
-        places[constraint.id] = at
-        at += constraint.size
-    whole = frozenset(map(int, [*data["bool_vars_idx"], *data["int_vars_idx"]]))
-    low, high = _bounds(data["lower_bounds"], a.shape[1]), _bounds(data["upper_bounds"], a.shape[1])
-    bools = set(map(int, data["bool_vars_idx"]))
-    low = tuple(Fraction(0) if i in bools else v for i, v in enumerate(low))
-    high = tuple(Fraction(1) if i in bools else v for i, v in enumerate(high))
-    return Matrices(tuple(rows), low, high, whole, dict(made.var_id_to_col), places)
-
-
-def _bounds(raw: Any, n: int) -> tuple[Fraction | None, ...]:
-    if raw is None:
-        return (None,) * n
-    return tuple(Fraction(float(v)) if abs(v) < 1e20 else None for v in raw)
+    for k, (low, high) in enumerate(zip(given.lower, given.upper, strict=True)):
+        if np.isfinite(low) and low != high:
+            raise ValueError(f"row {k} has two sides")
+        bound = np.isfinite(high)
+        rows.append((terms[k] if bound else {}, Fraction(float(high)) if bound else Fraction(0), bool(low == high)))
+    low, high = (tuple(Fraction(float(v)) if np.isfinite(v) else None for v in end) for end in (given.low, given.high))
+    return Exact(tuple(rows), low, high, frozenset(map(int, np.flatnonzero(given.whole))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,38 +84,38 @@ class Validation:
 
 
 def validate(
-    model: Model, given: Matrices | None = None, steps: range = range(STEPS), known: Validation | None = None
+    model: Model, given: Exact | None = None, steps: range = range(STEPS), known: Validation | None = None
 ) -> Validation:
     """Every rule of every unit and pool at every step, and the physics, from the matrices of a model.
 
     `known` gives certificates found before, for the problems that come up again.
     """
-    given = given or matrices(model.problem)
+    given = given or exact(model)
     check = _Check(given, model, known or Validation())
     for unit in model.fleet.units.values():
-        mine = _Columns(model, unit.id, given)
+        mine = _Columns(model, unit.id)
         check.physics(mine, steps)
         facts = lower(of_one(model.core, "unit", "schedule"), fixed_values(model.core, unit))
         for step in steps:
-            check.rules(facts, mine.readings(step, ""), unit.id, step, Fraction(0))
+            check.rules(facts, mine.readings(step, ""), unit.id, step)
     for pool in model.fleet.pools():
         members = model.fleet.pool(pool)
         whole = of_pool(model.core, "schedule", {u.id: registered(model.core, u) for u in members})
         rules = tuple(r for r in whole.rules if "@" not in r.id)
         facts = lower(Instance(whole.subject, whole.core, whole.vocabulary, rules))
-        columns = [_Columns(model, u.id, given) for u in members]
+        columns = [_Columns(model, u.id) for u in members]
         for step in steps:
             readings: dict[str, Form] = {}
             for unit, mine in zip(members, columns, strict=True):
                 readings |= mine.readings(step, f"{unit.id}.")
-            check.rules(facts, readings, pool, step, SHARED)
+            check.rules(facts, readings, pool, step)
     return check.found
 
 
 class _Columns:
     """What the columns of one unit mean, in the vocabulary's steps."""
 
-    def __init__(self, model: Model, unit: str, given: Matrices) -> None:
+    def __init__(self, model: Model, unit: str) -> None:
         self.id = unit
         registration = model.fleet.units[unit]
         declared = model.core.declared()
@@ -140,21 +124,23 @@ class _Columns:
         self.efficiency = Fraction(model.fleet.efficiency)
         self.start = Fraction(model.start[unit])
         found = model.units[unit]
-        self.out, self.into, self.soc = (given.columns[v.id] for v in (found.out, found.into, found.soc))
+        places = (model.compiled.columns(v) for v in (found.out, found.into, found.soc))
+        self.out, self.into, self.soc = ([int(i) for i in place] for place in places)
+        self.before = Fraction(model.previous[unit])
         self.power_step = declared["active_power"].resolution
         self.charge_step = declared["state_of_charge"].resolution
 
     def power(self, step: int) -> Form:
-        """W at a step; at rest before the first."""
+        """W at a step; before the first, what was in force when the plan was made."""
         if step < 0:
-            return {}, Fraction(0)
-        return {self.out + step: self.top, self.into + step: -self.top}, Fraction(0)
+            return {}, self.before
+        return {self.out[step]: self.top, self.into[step]: -self.top}, Fraction(0)
 
     def readings(self, step: int, prefix: str) -> dict[str, Form]:
         return {
             f"{prefix}active_power": _times(self.power(step), 1 / self.power_step),
             f"{prefix}previous_setpoint": _times(self.power(step - 1), 1 / self.power_step),
-            f"{prefix}state_of_charge": ({self.soc + step: 1 / self.charge_step}, Fraction(0)),
+            f"{prefix}state_of_charge": ({self.soc[step]: 1 / self.charge_step}, Fraction(0)),
         }
 
     def drawn(self, step: int) -> Form:
@@ -162,7 +148,7 @@ class _Columns:
         side = Fraction(isqrt(int(self.efficiency * 10**30)), 10**15)
         hours = Fraction(STEP_S, 3600)
         share = self.top * hours / self.energy
-        return {self.out + step: share / side, self.into + step: -share * side}, Fraction(0)
+        return {self.out[step]: share / side, self.into[step]: -share * side}, Fraction(0)
 
 
 def _times(form: Form, factor: Fraction) -> Form:
@@ -170,15 +156,14 @@ def _times(form: Form, factor: Fraction) -> Form:
 
 
 class _Check:
-    def __init__(self, given: Matrices, model: Model, known: Validation) -> None:
+    def __init__(self, given: Exact, model: Model, known: Validation) -> None:
         self.given = given
         self.found = Validation()
         self.known = known
         self.owner: dict[int, str] = {}
         self.own: dict[str, set[int]] = {}
         for row in model.rows:
-            first = given.places[row.constraint.id]
-            for k in range(first, first + row.constraint.size):
+            for k in map(int, model.compiled.rows(row.constraint).ravel()):
                 self.owner[k] = row.rule
                 self.own.setdefault(row.rule, set()).update(given.rows[k][0])
         self.touching: dict[int, list[int]] = {}
@@ -188,12 +173,12 @@ class _Check:
         self.wrong: dict[Problem, str] = {}
 
     def physics(self, mine: _Columns, steps: range) -> None:
-        first: Form = ({mine.soc: Fraction(1)}, -mine.start)
+        first: Form = ({mine.soc[0]: Fraction(1)}, -mine.start)
         self._near_zero(first, mine.id, 0)
         for step in steps:
             form, _ = mine.drawn(step)
             self._near_zero(
-                ({**form, mine.soc + step + 1: Fraction(1), mine.soc + step: Fraction(-1)}, Fraction(0)), mine.id, step
+                ({**form, mine.soc[step + 1]: Fraction(1), mine.soc[step]: Fraction(-1)}, Fraction(0)), mine.id, step
             )
 
     def _near_zero(self, form: Form, subject: str, step: int) -> None:
@@ -201,11 +186,11 @@ class _Check:
             left, constant = _times(form, Fraction(sign))
             self._claim([(left, TOLERANCE - constant)], None, "physics", "state of charge", subject, step)
 
-    def rules(self, facts: FactSet, readings: Mapping[str, Form], subject: str, step: int, tolerance: Fraction) -> None:
+    def rules(self, facts: FactSet, readings: Mapping[str, Form], subject: str, step: int) -> None:
         names = [v.name for v in facts.variables]
         for rule in facts.rules:
             if rule.blocks:
-                broken = _by_more(negate(disjunction([negate(rule.scope), rule.body])), tolerance)
+                broken = negate(disjunction([negate(rule.scope), rule.body]))
                 self._claim([], (broken, names, readings), rule.rule, rule.clause, subject, step)
 
     def _claim(
@@ -291,17 +276,7 @@ class _Check:
         return outside if outside <= self.given.whole else set()
 
 
-def _by_more(fact: Fact, tolerance: Fraction) -> Fact:
-    """A broken rule, broken by more than some steps of the quantity with the largest coefficient."""
-    if not tolerance:
-        return fact
-    if fact[0] != "L":
-        return (fact[0], tuple(_by_more(part, tolerance) for part in fact[1]))
-    scale = max((abs(a) for _, a in fact[1]), default=1)
-    return ("L", fact[1], fact[2] - tolerance * scale, fact[3])
-
-
-def _ends(given: Matrices, to: Mapping[int, int]) -> Iterator[Fact]:
+def _ends(given: Exact, to: Mapping[int, int]) -> Iterator[Fact]:
     for i, j in to.items():
         if given.high[i] is not None:
             yield _row({j: Fraction(1)}, given.high[i], False)  # type: ignore[arg-type]
@@ -329,6 +304,6 @@ def _row(terms: Mapping[int, Fraction], right: Fraction, strict: bool) -> Fact:
     return ("L", tuple((i, int(a * scale)) for i, a in found.items()), int(right * scale), strict)
 
 
-def damaged(given: Matrices, rows: Mapping[int, tuple[Mapping[int, Fraction], Fraction, bool]]) -> Matrices:
+def damaged(given: Exact, rows: Mapping[int, tuple[Mapping[int, Fraction], Fraction, bool]]) -> Exact:
     """Matrices with some rows replaced: what a fault of the modelling layer would hand over."""
     return replace(given, rows=tuple(rows.get(k, row) for k, row in enumerate(given.rows)))

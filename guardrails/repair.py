@@ -14,9 +14,11 @@ import cvxpy as cp
 
 from compiler.bind import substitute
 from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, holds, negate
+from compiler.highs import NoAnswer, ask
 from compiler.intervals import Interval, admissible, closest
 from compiler.lower import conjunction, disjunction
 from compiler.to_cvxpy import CannotExpress, constraints
+from compiler.to_highs import Compiled
 
 SEARCH_S = 1.0
 """Hard limit of one search over several commands."""
@@ -75,17 +77,18 @@ def _propose(
         (RuleFact("all", "", "", "", True, TRUE, fact),),
     )
     try:
-        rows = constraints(whole, bindings, margin)
+        rows = constraints(whole, bindings, dict.fromkeys(bindings, Fraction(margin, len(bindings))))
     except CannotExpress:
         return None
     distance = sum(cp.abs(bindings[facts.variables[i].name] - target) for i, target in requested.items())
-    problem = cp.Problem(cp.Minimize(distance), [*bounds, *(row.constraint for row in rows)])
+    compiled = Compiled(cp.Problem(cp.Minimize(distance), [*bounds, *(row.constraint for row in rows)]))
     try:
-        problem.solve(solver=cp.HIGHS, time_limit=SEARCH_S, output_flag=False)
-    except cp.error.SolverError:
+        answer = ask(compiled.matrices(), SEARCH_S)
+    except NoAnswer:
         return None
-    if any(step.value is None for step in steps.values()):
+    if answer.x is None:
         return None
+    compiled.take(answer.x)
     return {i: round(float(step.value)) * grid[i] for i, step in steps.items()}
 
 

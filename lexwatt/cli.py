@@ -7,30 +7,30 @@ import sys
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.sunspec.process import DeviceProcess
 from compiler.core import Core
 from compiler.from_syntax import to_core
 from compiler.inputs import read
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
-from dispatch.prices import PriceError, load_prices
-from guardrails.fleet import FleetError
-from guardrails.seal import Sealer
 from jurisdictions.loader import sources_of
-from lexwatt import authoring, exporting, proving, tracing
+from lexwatt import authoring, comparing, exporting, proving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
-from lexwatt.show import answer_lines, closing_table, event_line
-from lexwatt.site import Folder, load_rules, load_site, open_guard
+from lexwatt.remembered import PROVED
+from lexwatt.show import answer_lines, closing_table, event_line, plan_lines
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
 from proofs.checker.receipt import open_receipt, read_record, verify_receipt
-from proofs.ledger import Ledger, LedgerBusy, LedgerDamaged
 from rules_dsl.diagnostics import RulesError
+
+if TYPE_CHECKING:
+    from lexwatt.site import Folder
+
+# Fleets, plans and devices are imported where they are used: their libraries take longer to start than most commands.
 
 app = typer.Typer(
     help="Energy regulation as rules that battery fleets obey and auditors can check.",
@@ -52,11 +52,12 @@ app.command("packs")(authoring.show_packs)
 app.command()(authoring.new)
 app.command()(authoring.plot)
 app.command()(proving.prove)
-app.command()(proving.diff)
-app.command()(proving.why)
+app.command()(comparing.diff)
+app.command()(comparing.why)
 app.command()(tracing.coverage)
 app.command("worked-examples")(tracing.worked_examples)
 app.command()(exporting.rego)
+app.command()(exporting.vipr)
 
 
 @app.command()
@@ -119,6 +120,8 @@ def verify(
     ] = None,
 ) -> None:
     """Checks a receipt offline, with the log's public key and the independent checker alone."""
+    from lexwatt.site import Folder
+
     folder = Folder(receipt.resolve().parent.parent)
     try:
         data = receipt.read_bytes()
@@ -152,7 +155,11 @@ def demo(
     on: On = "",
 ) -> None:
     """Runs the main job: rules, theorems, plan, devices, guard, ledger, receipts."""
+    from dispatch.prices import PriceError
     from dispatch.schedule import NoSchedule
+    from guardrails.fleet import FleetError
+    from lexwatt.site import Folder
+    from proofs.ledger import LedgerBusy, LedgerDamaged
 
     try:
         _demo(site, prices, date_, frequency, Folder(folder), journal, on)
@@ -165,8 +172,13 @@ def demo(
 
 
 def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, journal: Path | None, on: str) -> None:
-    from dispatch.schedule import plan
+    from adapters.sunspec.process import DeviceProcess
+    from dispatch.prices import load_prices
+    from dispatch.schedule import build, solve
+    from guardrails.seal import Sealer
     from lexwatt import demo as demonstration
+    from lexwatt.site import load_rules, load_site, open_guard
+    from proofs.ledger import Ledger
 
     run.make()
     out.rule("1  the fleet", align="left")
@@ -177,7 +189,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     out.print(f"{len(fleet.units)} units of {fleet.site} in {fleet.country}: {size}", markup=False)
 
     out.rule("2  the rules in force, and what is proved of them", align="left")
-    rules = load_rules(["entsoe", "operator"], day(on))
+    rules = load_rules(["entsoe", "operator"], day(on), PROVED)
     instruments = len({rule.clause.rsplit(",", 1)[0] for rule in rules.core.rules})
     out.print(f"{len(rules.core.rules)} rules from {instruments} instruments, in force on {rules.on}", markup=False)
     for answer in rules.answers:
@@ -191,7 +203,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     today = series.day(chosen)
     charge = {unit: Fraction(1, 2) for unit in fleet.units}
     with out.status("planning…"):
-        schedule = plan(rules.core, fleet, today, charge)
+        model = build(rules.core, fleet, today, charge)
+        schedule = solve(model)
     low, high = float(min(today.values)), float(max(today.values))
     out.print(
         f"96 quarter-hours of {chosen}, {low:.2f} to {high:.2f} EUR/MWh (Bundesnetzagentur / SMARD.de, CC BY 4.0 "
@@ -201,6 +214,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     )
     held = ", ".join(f"{rule} {count}" for rule, count in sorted(schedule.rows.items()))
     out.print(f"rows the plan is held to: {held}", markup=False, soft_wrap=True)
+    for line in plan_lines(model, schedule):
+        out.print(line, markup=False, soft_wrap=True)
 
     out.rule("4  the devices", align="left")
     hz = demonstration.read_frequency(frequency)

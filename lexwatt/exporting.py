@@ -1,4 +1,4 @@
-"""Rules for other engines: policies for the Open Policy Agent, written to a folder or pushed to a server."""
+"""For engines made elsewhere: rules as policies for the Open Policy Agent, claims for checkers of programmes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from compiler.instance import of_one
 from compiler.lower import lower, lowerable
 from compiler.to_rego import CannotExport, bundle
 from lexwatt.authoring import For, Known, On, Paths, day, err, known_on, out, places, read_packs
+from proofs import to_vipr
+from proofs.checker.certificate import Bad
+from proofs.checker.claim import claim_from_bytes, claim_from_json
 
 PUSH_S = 10.0
 """What a server may take to store a policy, where `LEXWATT_OPA_TIMEOUT` does not say."""
@@ -80,3 +83,24 @@ def _push(url: str, files: dict[str, bytes]) -> None:
     except NoAnswer as error:
         err.print(f"not pushed: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def vipr(
+    claim: Annotated[Path, typer.Argument(help="A claim that `prove --out` stored (.claim or .json).")],
+    file: Annotated[Path, typer.Option("--out", help="The file to write.")],
+) -> None:
+    """Checks a claim and writes it as a VIPR 1.0 file, for checkers of integer programmes made elsewhere."""
+    try:
+        data = claim.read_bytes()
+        text = to_vipr.to_vipr(*(claim_from_bytes(data) if claim.suffix == ".claim" else claim_from_json(data)))
+        file.write_text(text, encoding="ascii")
+    except Bad as error:
+        err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except to_vipr.CannotExport as error:
+        err.print(f"VIPR cannot express {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        err.print(f"cannot read or write: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    out.print(f"{file}: {len(text)} bytes", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compiler.core import Core
-from guardrails.fleet import Fleet
+from compiler.core import Core, Declared
+from proofs.analyses import Finding
 from proofs.theorems import Answer, Proved, Refuted
-from rules_dsl.units import decimal, show
+from rules_dsl.units import decimal
+from rules_dsl.units import show as show_in
 
 if TYPE_CHECKING:
+    from dispatch.model import Model
+    from dispatch.schedule import Schedule
+    from guardrails.fleet import Fleet
     from lexwatt.demo import Event, Tally
 
 COLOURS = {"admitted": "green", "repaired": "yellow", "refused": "red"}
@@ -32,18 +36,40 @@ def answer_lines(answer: Answer, core: Core) -> list[str]:
     if not isinstance(answer, Refuted):
         return [f"[yellow]unknown[/] {escape(title)}", f"        {escape(answer.why)}"]
     lines = [f"[red]false[/]   {escape(title)}", f"        counterexample: {answer.what} where"]
-    declared = core.declared()
+    declared = core.declared() | {d.name: d for d in answer.theorem.extra}
     first = answer.states[0]
     for name in first:
         d = declared[name]
         shown = []
         for state in answer.states:
             value = state[name] * d.resolution
-            text = d.names[int(value)] if d.names and value.denominator == 1 else show(value, d.unit)
+            text = d.names[int(value)] if d.names and value.denominator == 1 else show_in(value, d.unit)
             if text not in shown:
                 shown.append(text)
         lines.append(f"          {name} = {' then '.join(shown)}")
+    lines += [f"        replayed: {escape(line)}" for line in answer.replay]
     return lines
+
+
+def finding_lines(finding: Finding, declared: Mapping[str, Declared]) -> Iterator[str]:
+    """A finding in plain words: the answer, its witness, and what each pack alone allows there."""
+    mark = {True: "yes", False: "NO", None: "undecided"}[finding.good]
+    size = f" (certificate of {len(finding.claim)} bytes)" if finding.claim is not None else ""
+    yield f"{mark}: {finding.text}{size}"
+    if finding.state is not None:
+        yield "  where " + state_text(finding.state, declared)
+    for pack, command in finding.commands.items():
+        yield f"  {pack} alone allows {state_text(command, declared)}"
+
+
+def state_text(state: Mapping[str, Fraction], declared: Mapping[str, Declared]) -> str:
+    """A state in physical units."""
+    shown = []
+    for name, value in state.items():
+        d = declared[name]
+        named = d.names and value.denominator == 1 and 0 <= value < len(d.names)
+        shown.append(f"{name} {d.names[int(value)] if named else show_in(value, d.unit)}")
+    return ", ".join(shown)
 
 
 def event_line(event: Event) -> str:
@@ -95,6 +121,31 @@ def closing_table(fleet: Fleet, tallies: Mapping[str, Tally], commanded: Mapping
             console.print(f"{unit.id}: planned only, for its protocol {unit.protocol} has no adapter yet", markup=False)
         for reason, count in tallies[unit.id].reasons.most_common():
             console.print(f"{unit.id}: {count}x {reason}", markup=False, soft_wrap=True)
+
+
+def plan_lines(model: Model, schedule: Schedule, clauses: int = 3) -> list[str]:
+    """What a plan's dearest clauses cost at the margin, and how far from the best the plan can be at most."""
+    from dispatch.optimality import NoBound, certify
+
+    lines = []
+    for m in schedule.marginals[:clauses]:
+        subject, step, _ = max(m.binds, key=lambda bind: bind[2])
+        clock = f"{step // 4:02d}:{step % 4 * 15:02d}"
+        lines.append(
+            f"dearest clauses: {m.rule} ({m.clause}): {m.per_unit:.4f} EUR for the day and one {m.unit} of "
+            f"{m.quantity}; binds {len(m.binds)} times, most for {subject} at {clock} UTC"
+        )
+    try:
+        found = certify(model, schedule)
+    except NoBound as error:
+        return [*lines, f"how far from the best the plan may be is not known: {error}"]
+    size = sum(len(block.claim()) for block in found.blocks)
+    return [
+        *lines,
+        f"no compliant plan is worth over {float(found.most):.2f} EUR after wear, this one is worth "
+        f"{float(found.worth):.2f}: within {float(found.gap):.2f} EUR of the best ({len(found.blocks)} certificates, "
+        f"{size} bytes, checked)",
+    ]
 
 
 def _money(value: Fraction) -> str:

@@ -10,15 +10,14 @@ from pathlib import Path
 
 from compiler.core import Core
 from compiler.from_syntax import to_core
-from compiler.instance import of_one
-from compiler.lower import lower, lowerable
 from guardrails.fleet import Fleet, load_site
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
 from jurisdictions.loader import load
+from lexwatt.remembered import decide
 from proofs.keys import SigningKey, load_or_create
 from proofs.ledger import Ledger
-from proofs.theorems import Answer, Proved, prove
+from proofs.theorems import Answer, Proved
 
 LOG_NAME = "lexwatt.example/guard"
 
@@ -81,17 +80,10 @@ class Rules:
     answers: tuple[Answer, ...]
 
 
-def load_rules(packs: Sequence[str | Path], on: date) -> Rules:
+def load_rules(packs: Sequence[str | Path], on: date, remembered: Path | None = None) -> Rules:
     """The rules of packs in force on a day, with every theorem decided. Raises `RulesError`."""
     core = to_core(load(packs), on)
-    return Rules(core, on, decide(core))
-
-
-def decide(core: Core) -> tuple[Answer, ...]:
-    """An answer for each theorem of the rules, over those that facts can express."""
-    subjects = {t.subject for t in core.theorems}
-    facts = {subject: lower(lowerable(of_one(core, subject, "command"))[0]) for subject in subjects}
-    return tuple(prove(theorem, facts[theorem.subject]) for theorem in core.theorems)
+    return Rules(core, on, decide(core, remembered))
 
 
 def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> Guard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from jurisdictions.facts import KINDS, BadFacts, Fact, FactFile, Worked, fact_files
-from jurisdictions.loader import HOME, load, packs
+from jurisdictions.loader import HOME, packs
 from jurisdictions.worked import AS_OF, Limit, NotRead, Question, questions
-from lexwatt.authoring import err, out
+from lexwatt.authoring import err, out, read_packs
 from lexwatt.evaluate import Evaluator
 from rules_dsl import tree as t
 from rules_dsl.program import PackRule, Program
@@ -71,16 +71,21 @@ class Answered:
 @lru_cache(maxsize=1)
 def everything() -> Program:
     """All packs that ship, read together."""
-    return load(packs())
+    return read_packs(list(packs()))
 
 
 @lru_cache(maxsize=64)
 def _evaluator(names: tuple[str, ...]) -> Evaluator:
-    return Evaluator(load(names))
+    return Evaluator(read_packs(list(names)))
 
 
-def trace(program: Program, fact: Fact) -> Traced:
-    """A fact, its rules, and what is not in order about them."""
+def trace(program: Program, facts: Sequence[Fact]) -> list[Traced]:
+    """The facts of a file, each with its rules and what is not in order about them."""
+    firm = {name for fact in facts if not fact.weak for name in fact.encoded_by}
+    return [_trace(program, fact, firm) for fact in facts]
+
+
+def _trace(program: Program, fact: Fact, firm: Collection[str]) -> Traced:
     wrong: list[str] = []
     rules: list[PackRule] = []
     texts: list[str] = []
@@ -99,7 +104,8 @@ def trace(program: Program, fact: Fact) -> Traced:
     for entry in rules:
         if not entry.rule.examples:
             wrong.append(f"{entry.id} has no example")
-        if fact.weak and _blocks(program, entry) and not _stronger(fact, entry):
+        # A rule may block on one fact that was read and be borne out by another that was not.
+        if fact.weak and entry.id not in firm and _blocks(program, entry) and not _stronger(fact, entry):
             wrong.append(f"{entry.id} blocks on evidence that is {fact.weak}")
     seen = {Fraction(number) for text in texts for number in _NUMBER.findall(text)}
     unseen = tuple(f for f in fact.figures if rules and not any(abs(f) * k in seen for k in _FACTORS))
@@ -172,8 +178,8 @@ def _off(question: Limit, said: Mapping[str, Mapping[str, Any]]) -> str:
     if result is None or result["margin"] is None:
         return f"{question.rule} {'does not apply' if result is None else 'cannot tell: ' + str(result.get('fields'))}"
     unit = f" {result['unit']}" if result["unit"] else ""
-    margin, within = quantity(f"{result['margin']}{unit}").base, quantity(f"{question.within}{unit}").base
-    if abs(margin) <= within:
+    within = quantity(f"{question.within}{unit}").base / quantity(f"1{unit}").base
+    if abs(Fraction(result["margin"])) <= within:
         return ""
     return f"{question.rule}: with {question.quantity} at {question.value} the limit is {result['margin']}{unit} away"
 
@@ -187,7 +193,7 @@ def coverage(
     """Traces each fact to rules, examples and evidence; ends with 1 where a fact is open or not in order."""
     program = everything()
     files = list(_files(HOME))
-    traced = {file.pack: [trace(program, fact) for fact in file.facts] for file in files}
+    traced = {file.pack: trace(program, file.facts) for file in files}
     bad = False
     for pack, entries in traced.items():
         out.print(summary(pack, entries), markup=False, soft_wrap=True)

@@ -8,13 +8,11 @@ from fractions import Fraction
 
 from compiler import core as c
 from compiler.facts import negate
-from compiler.instance import Instance
-from compiler.lower import lowerable
-from compiler.to_exact import Subject, Verdict, judge
-from proofs.analyses import Analysis, rule_fact
+from compiler.instance import Instance, with_one_row
+from compiler.to_exact import judge
+from proofs.analyses import BLOCKED, Analysis, expressible, rule_fact
 
 OLD, NEW = "old:", "new:"
-BLOCKED = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,8 @@ class Difference:
     or `changed` (for rules that facts cannot express).
 
     `refused` is a state that only the new allows not, `allowed` one that only the old allows not, in base units by
-    quantity; `claims` are certificates that there is no such state.
+    quantity, those of a row included where the rule asks at every row; `claims` are certificates that there is no
+    such state.
     """
 
     rule: str
@@ -66,7 +65,7 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
 
     vocabulary = {**old.declared(), **new.declared()}
     pair = (replace(one, id=OLD + one.id, blocks=True), replace(other, id=NEW + other.id, blocks=True))
-    instance, left = lowerable(Instance(other.subject, new.digest, vocabulary, pair))
+    instance, left = expressible(Instance(other.subject, new.digest, vocabulary, pair))
     if left:
         plain = replace(one, title="", clause="") == replace(other, title="", clause="")
         return found("same text" if plain else "changed", "" if plain else "not comparable: " + left[0])
@@ -79,7 +78,7 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
         (was, now, pair[0], pair[1]),
         (now, was, pair[1], pair[0]),
     ):
-        answer = analysis.decide([inside, negate(outside)])
+        answer = analysis.space.decide([inside, negate(outside)])
         if isinstance(answer, str):
             notes.append(answer)
             states.append(None)
@@ -89,7 +88,8 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
             states.append(None)
             continue
         state = analysis.complete(analysis.physical(answer))
-        if judge(refuses, Subject(state)).verdict not in BLOCKED or judge(allows, Subject(state)).verdict in BLOCKED:
+        said = [judge(rule, with_one_row(rule, state)).verdict in BLOCKED for rule in (refuses, allows)]
+        if said != [True, False]:
             notes.append("the interpreter does not confirm the state found")
             states.append(None)
             continue

@@ -37,14 +37,15 @@ class Undecided(Exception):
     """Neither a certificate nor a solution was found inside the limits."""
 
 
-def refute(problem: Problem, seconds: float = 60.0) -> Tree:
+def refute(problem: Problem, seconds: float = 60.0, patience: int = 1) -> Tree:
     """A certificate that nothing satisfies the problem, already checked.
 
-    The search runs in a child process. Raises `Satisfiable` with an exact solution, or `Undecided` when a limit was met
-    or the search went wrong.
+    The search runs in a child process; `seconds` are of its processor's time, and it is waited for at most `patience`
+    times that, so that on a busy machine the patient get the same answer. Raises `Satisfiable` with an exact
+    solution, or `Undecided` when a limit was met or the search went wrong.
     """
     try:
-        kind, found = child.call(SEARCH, problem, seconds, seconds=seconds + 2 * QUERY_MS / 1000)
+        kind, found = child.call(SEARCH, problem, seconds, seconds=patience * seconds + 2 * QUERY_MS / 1000)
     except child.Lost as error:
         raise Undecided(str(error)) from error
     if kind == "point" and solves(problem, found):
@@ -75,7 +76,7 @@ def solves(problem: Problem, values: object) -> bool:
 def search(problem: Problem, seconds: float) -> tuple[str, Any]:
     """What `refute` asks, in the child: ("tree", certificate), ("point", values) or ("undecided", why)."""
     try:
-        found = _Search(problem, time.monotonic() + seconds)
+        found = _Search(problem, time.process_time() + seconds)
         root = _Node([], [], list(problem.box), frozenset(), 0)
         for fact in problem.facts:
             root.assume(fact)
@@ -123,7 +124,7 @@ class _Search:
 
     def run(self, node: _Node) -> Tree:
         self.splits += 1
-        if self.splits > MAX_SPLITS or node.cuts > 40 or time.monotonic() > self.until:
+        if self.splits > MAX_SPLITS or node.cuts > 40 or time.process_time() > self.until:
             raise Undecided("the search met its limit")
         if any(low is not None and high is not None and low > high for low, high in node.box):
             return ("X",)
@@ -144,90 +145,100 @@ class _Search:
             return ("I", v, c, self.run(below), self.run(above))
         split = self._violated(node, point)
         if split is not None:
-            trees: list[Tree] = []
-            for member in node.choices[split]:
-                inner = node.copy()
-                inner.done = node.done | {split}
-                inner.assume(member)
-                trees.append(self.run(inner))
-            return ("S", split, tuple(trees))
-        wrong = next(((w, x, y) for w, x, y in self.problem.products if point[w] != point[x] * point[y]), None)
-        if wrong is None:
+            return self._split(node, split)
+        wrong = [(w, x, y) for w, x, y in self.problem.products if point[w] != point[x] * point[y]]
+        if not wrong:
             raise Satisfiable(point)
         return self._cut(node, point, wrong)
 
     # leaves
 
-    def _solver(self) -> Any:
+    def _solution(self, count: int, rows: Sequence[str]) -> list[Fraction] | None:
+        """Values of variables v0 ... that satisfy rows in SMT-LIB form; None when there are none.
+
+        Text: building terms through the library's objects takes many times longer than solving.
+        """
         import z3
 
         solver = z3.SolverFor("QF_LRA")
         solver.set("timeout", QUERY_MS)
-        return solver
-
-    def _point(self, node: _Node) -> dict[int, Fraction] | None:
-        """A point of the linear rows and the box, whole where it costs nothing; None when there is none."""
-        import z3
-
-        solver = self._solver()
-        xs = [z3.Real(f"x{i}") for i in range(self.problem.n)]
-        for i, (low, high) in enumerate(node.box):
-            if low is not None:
-                solver.add(xs[i] >= low)
-            if high is not None:
-                solver.add(xs[i] <= high)
-        for _, terms, b, strict in node.linear:
-            total = z3.Sum([a * xs[i] for i, a in terms]) if terms else z3.RealVal(0)
-            solver.add(total < b if strict else total <= b)
+        names = "".join(f"(declare-const v{i} Real)" for i in range(count))
+        solver.from_string(names + "".join(f"(assert {row})" for row in rows))
         answer = solver.check()
         if answer == z3.unknown:
             raise Undecided("a query met its time limit")
         if answer == z3.unsat:
             return None
+        found = [Fraction(0)] * count
         model = solver.model()
-        return {i: _rational(model.eval(x, model_completion=True)) for i, x in enumerate(xs)}
+        for declared in model.decls():
+            found[int(declared.name()[1:])] = _rational(model[declared])
+        return found
+
+    def _point(self, node: _Node) -> dict[int, Fraction] | None:
+        """A point of the linear rows and the box; None when there is none."""
+        rows = [f"({'<' if strict else '<='} {_sum(terms)} {_number(b)})" for _, terms, b, strict in node.linear]
+        for i, (low, high) in enumerate(node.box):
+            rows += [] if low is None else [f"(>= v{i} {_number(low)})"]
+            rows += [] if high is None else [f"(<= v{i} {_number(high)})"]
+        found = self._solution(self.problem.n, rows)
+        return None if found is None else dict(enumerate(found))
 
     def _farkas(self, node: _Node) -> tuple[tuple[int, int], ...]:
-        """Multipliers of the rows that the box beats: themselves the solution of a linear problem."""
-        import z3
+        """Multipliers of the rows that the box beats: themselves the solution of a linear problem.
 
-        touched = {i for _, terms, _, _ in node.linear for i, _ in terms}
-        for want_strict in (False, True):
-            solver = self._solver()
-            ms = [z3.Real(f"m{k}") for k in range(len(node.linear))]
-            solver.add(*(m >= 0 for m in ms))
-            least: list[Any] = []
-            for i in sorted(touched):
-                total = z3.Sum(
-                    [a * ms[k] for k, (_, terms, _, _) in enumerate(node.linear) for j, a in terms if j == i]
-                )
-                low, high = node.box[i]
-                up, down = z3.Real(f"u{i}"), z3.Real(f"d{i}")
-                solver.add(up >= 0, down >= 0, total == up - down)
-                if low is None:
-                    solver.add(up == 0)
+        Its variables: one multiplier for each row, then how far above and below zero the multiplied coefficients of
+        each variable come to lie.
+        """
+        n = len(node.linear)
+        columns: dict[int, list[tuple[int, int]]] = {}
+        for k, (_, terms, _, _) in enumerate(node.linear):
+            for i, a in terms:
+                columns.setdefault(i, []).append((k, a))
+        count = n + 2 * len(columns)
+        rows = [f"(>= v{j} 0.0)" for j in range(count)]
+        least: list[tuple[int, int]] = []
+        for place, (i, column) in enumerate(sorted(columns.items())):
+            up, down = n + 2 * place, n + 2 * place + 1
+            rows.append(f"(= {_sum([*column, (up, -1), (down, 1)])} 0.0)")
+            for side, end in ((up, node.box[i][0]), (down, None if node.box[i][1] is None else -node.box[i][1])):
+                if end is None:
+                    rows.append(f"(= v{side} 0.0)")
                 else:
-                    least.append(up * low)
-                if high is None:
-                    solver.add(down == 0)
-                else:
-                    least.append(-down * high)
-            right = z3.Sum([m * row[2] for m, row in zip(ms, node.linear, strict=True)])
-            bottom = z3.Sum(least) if least else z3.RealVal(0)
-            if want_strict:
-                solver.add(bottom == right, z3.Sum([m for m, row in zip(ms, node.linear, strict=True) if row[3]]) == 1)
-            else:
-                solver.add(bottom - right == 1)
-            if solver.check() != z3.sat:
-                continue
-            model = solver.model()
-            found = [(k, _rational(model.eval(m, model_completion=True))) for k, m in enumerate(ms)]
-            pairs = _whole([(k, v) for k, v in found if v])
-            if leaf(pairs, node.linear, node.box):
-                return pairs
+                    least.append((side, end))
+        over = _sum([*least, *((k, -row[2]) for k, row in enumerate(node.linear))])
+        strict = _sum([(k, 1) for k, row in enumerate(node.linear) if row[3]])
+        for goal in ([f"(= {over} 1.0)"], [f"(= {over} 0.0)", f"(= {strict} 1.0)"]):
+            found = self._solution(count, [*rows, *goal])
+            if found is not None:
+                pairs = _whole([(k, v) for k, v in enumerate(found[:n]) if v])
+                if leaf(pairs, node.linear, node.box):
+                    return pairs
         raise Undecided("no multipliers were found for rows that cannot hold together")
 
     # branches
+
+    def _split(self, node: _Node, split: int) -> Tree:
+        trees: list[Tree] = []
+        for member in node.choices[split]:
+            inner = node.copy()
+            inner.done = node.done | {split}
+            inner.assume(member)
+            trees.append(self.run(inner))
+        return ("S", split, tuple(trees))
+
+    def _about(self, node: _Node, wrong: Sequence[tuple[int, int, int]]) -> int | None:
+        """A disjunction about a factor that is still open: its rows may give the products that are missing, however
+        well the point meets it."""
+        factors = {i for product in wrong for i in product}
+        best: tuple[int, int] | None = None
+        for k, members in enumerate(node.choices):
+            if k in node.done or not any(i in factors for m in members for row in _rows(m) for i, _ in row[1]):
+                continue
+            alive = sum(not _dead(m, node.box) for m in members)
+            if best is None or (alive, k) < best:
+                best = (alive, k)
+        return None if best is None else best[1]
 
     def _violated(self, node: _Node, point: Mapping[int, Fraction]) -> int | None:
         """The violated disjunction with the fewest members that the box leaves alive."""
@@ -240,12 +251,12 @@ class _Search:
                 best = (alive, k)
         return None if best is None else best[1]
 
-    def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> Tree:
-        """Adds products of rows and bounds that exclude the point; failing that, splits a factor's range in two."""
-        _, x, y = wrong
+    def _cut(self, node: _Node, point: Mapping[int, Fraction], wrong: Sequence[tuple[int, int, int]]) -> Tree:
+        """Adds products of rows and bounds that exclude the point, whichever product they are about; failing that,
+        splits on what a factor may be."""
         wrapped: list[tuple[int, int]] = []
         inner = node.copy()
-        for i, j in self._pairs(node, x, y):
+        for i, j in dict.fromkeys(pair for _, x, y in wrong for pair in self._pairs(node, x, y)):
             try:
                 row = product(operand(i, inner), operand(j, inner), self.products)  # type: ignore[arg-type]
             except Bad:
@@ -258,34 +269,55 @@ class _Search:
             for i, j in reversed(wrapped):
                 tree = ("P", i, j, tree)
             return tree
-        v, scale, c = self._where(node, point, wrong)
+        split = self._about(node, wrong)
+        if split is not None:
+            return self._split(node, split)
+        terms, c = self._where(node, point, wrong)
         below, above = node.copy(), node.copy()
         below.cuts = above.cuts = node.cuts + 1
-        below.linear.append(("L", ((v, scale),), c, False))
-        above.linear.append(("L", ((v, -scale),), -c, True))
-        return ("C", ((v, scale),), c, self.run(below), self.run(above))
+        below.linear.append(("L", terms, c, False))
+        above.linear.append(("L", tuple((i, -a) for i, a in terms), -c, True))
+        return ("C", terms, c, self.run(below), self.run(above))
 
-    def _where(self, node: _Node, point: Mapping[int, Fraction], wrong: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Variable, scale and value at which to split: at zero where a factor may have either sign, then where a row
-        that multiplies the other factor changes sign, otherwise in the middle of the wider factor."""
-        w, x, y = wrong
-        ends = {v: self._ends(node, v) for v in (x, y)}
-        for v in (x, y):
-            if ends[v][0] < 0 < ends[v][1]:
-                return v, 1, 0
-        found: list[tuple[Fraction, int, Fraction]] = []
-        for row in _all_rows(node):
-            terms = dict(row[1])
-            for v, other in ((x, y), (y, x)):
-                if terms.get(w) and x != y:
-                    at = Fraction(-terms.get(other, 0), terms[w])
-                    if ends[v][0] < at < ends[v][1]:
-                        found.append((abs(at - point[v]), v, at))
-        if found:
-            _, v, at = min(found)
-            return v, at.denominator, at.numerator
-        wide = max((x, y), key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
-        return wide, 1, int(sum(ends[wide]) // 2)
+    def _where(
+        self, node: _Node, point: Mapping[int, Fraction], wrong: Sequence[tuple[int, int, int]]
+    ) -> tuple[tuple[tuple[int, int], ...], int]:
+        """Row and value at which to split: at zero where a factor of a wrong product may have either sign, then where
+        what multiplies a factor in some row changes sign, otherwise in the middle of the first one's wider factor."""
+        ends = {v: self._ends(node, v) for product in wrong for v in product[1:]}
+        for v, (low, high) in ends.items():
+            if low < 0 < high:
+                return ((v, 1),), 0
+        rows = list(_all_rows(node))
+        for v in ends:
+            for row in rows:
+                beside, c = self._beside(v, row)
+                if len(beside) > 1 and self._open(node, beside, c):
+                    return beside, c
+        for w, x, y in wrong:
+            found: list[tuple[Fraction, int, Fraction]] = []
+            for row in rows:
+                terms = dict(row[1])
+                for v, other in ((x, y), (y, x)):
+                    if terms.get(w) and x != y:
+                        at = Fraction(-terms.get(other, 0), terms[w])
+                        if ends[v][0] < at < ends[v][1]:
+                            found.append((abs(at - point[v]), v, at))
+            if found:
+                _, v, at = min(found)
+                return ((v, at.denominator),), at.numerator
+        wide = max(wrong[0][1:], key=lambda v: (ends[v][1] - ends[v][0]) / max(Fraction(1), self._width(node, v)))
+        return ((wide, 1),), int(sum(ends[wide]) // 2)
+
+    def _beside(self, v: int, row: Fact) -> tuple[tuple[tuple[int, int], ...], int]:
+        """What multiplies a variable in a row: (terms, c) for `terms - c`."""
+        found = {y if x == v else x: dict(row[1]).get(w, 0) for w, x, y in self.problem.products if v in (x, y)}
+        return tuple((i, a) for i, a in sorted(found.items()) if a), -dict(row[1]).get(v, 0)
+
+    def _open(self, node: _Node, terms: tuple[tuple[int, int], ...], c: int) -> bool:
+        """Whether no row says yet on which side of a value a sum lies."""
+        flipped = tuple((i, -a) for i, a in terms)
+        return not any(row[1:3] in ((terms, c), (flipped, -c)) for row in node.linear)
 
     def _width(self, node: _Node, v: int) -> Fraction:
         low, high = node.box[v]
@@ -328,13 +360,26 @@ class _Search:
 
 
 def _all_rows(node: _Node) -> Iterator[Fact]:
-    stack = [*node.linear, *(m for k, members in enumerate(node.choices) if k not in node.done for m in members)]
+    open_ = (m for k, members in enumerate(node.choices) if k not in node.done for m in members)
+    return _rows(*node.linear, *open_)
+
+
+def _rows(*facts: Fact) -> Iterator[Fact]:
+    stack = [*facts]
     while stack:
         fact = stack.pop()
         if fact[0] == "L":
             yield fact
         else:
             stack += fact[1]
+
+
+def _sum(terms: Sequence[tuple[int, int]]) -> str:
+    return f"(+ 0.0 {' '.join(f'(* {_number(a)} v{i})' for i, a in terms)})"
+
+
+def _number(value: int) -> str:
+    return f"{value}.0" if value >= 0 else f"(- {-value}.0)"
 
 
 def _rational(value: Any) -> Fraction:

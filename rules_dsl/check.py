@@ -100,7 +100,12 @@ class _Checker(Typing):
             self._adoption(adoption)
         for rule in p.rules:
             self._rule(rule)
-        for _, theorem in p.theorems:
+        named: dict[str, t.Theorem] = {}
+        for home, theorem in p.theorems:
+            first = named.setdefault(f"{home}/{theorem.name}", theorem)
+            if first is not theorem:
+                where = f"the first is at {first.span.file}:{first.span.line}"
+                self.say("twice", f"`{theorem.name}` is declared twice", theorem, where)
             self._theorem(theorem)
 
     # declarations
@@ -411,8 +416,9 @@ class _Checker(Typing):
             if name in _reachable(name, uses):
                 fits = False
                 self.say("circle", f"`{name}` is defined by itself", p.definitions[name])
-        statements: dict[str, t.Node] = {**p.definitions, **p.running, **{e.rule.name: e.rule for e in p.rules}}
-        for name, statement in statements.items() if fits else ():
+        statements: list[tuple[str, t.Node]] = [*p.definitions.items(), *p.running.items()]
+        statements += [(e.rule.name, e.rule) for e in p.rules] + [(x.name, x) for _, x in p.theorems]
+        for name, statement in statements if fits else ():
             inside = all(_small(size[other]) for other in _names(statement) & size.keys())
             if not _small(_written_out(statement, size)):
                 fits = False
@@ -593,10 +599,78 @@ class _Checker(Typing):
             self.alike(kind, kind_of(given.value.unit), given)
 
     def _theorem(self, theorem: t.Theorem) -> None:
-        self._owner(theorem.subject, theorem)
-        for name in (theorem.cause, theorem.effect):
-            if name and name not in self.program.quantities:
-                self.unknown("quantity", name, theorem, [*self.program.quantities])
+        claim = theorem.claim
+        if isinstance(claim, t.NowhereAbove):
+            self._curves(claim)
+            return
+        subject = self.program.subjects.get(theorem.subject)
+        if subject is None:
+            self._owner(theorem.subject, theorem)
+            return
+        self.subject = subject
+        if theorem.given is not None:
+            self.condition(theorem.given)
+        match claim:
+            case t.AlwaysSome(effect):
+                self._number(effect, claim)
+            case t.Raising(_, cause, effect):
+                for name in (cause, effect):
+                    self._number(name, claim)
+            case t.Leads():
+                self._leads(claim)
+        self.subject = None
+
+    def _leads(self, claim: t.Leads) -> None:
+        self.divides = True
+        self.condition(claim.condition)
+        before = len(self.findings)
+        if claim.after is not None:
+            self.needs(claim.after, TIME, "a duration")
+        if len(self.findings) > before:
+            self.divides = False
+            return
+        for parts in (claim.steps, claim.off_by):
+            seen: set[str] = set()
+            for part in parts:
+                kind = self._number(part.name, part)
+                if part.name in seen:
+                    self.say("twice", f"`{part.name}` stands twice", part)
+                seen.add(part.name)
+                value = part.value if isinstance(part, t.Step) else part.half
+                if isinstance(part, t.Step) and claim.after is not None:
+                    value = t.Binary("*", value, claim.after, span=value.span)
+                self.alike(kind, self.kind(value), value)
+        self.divides = False
+
+    def _curves(self, claim: t.NowhereAbove) -> None:
+        """Both curves at both ends, as if they were called there: what does not fit there fits nowhere."""
+        found: list[Kind | None] = []
+        for scaled in (claim.lower, claim.upper):
+            if scaled.curve not in self.program.curves:
+                self.unknown("curve", scaled.curve, scaled, [*self.program.curves])
+                continue
+            call: t.Expression = t.Call(scaled.curve, (claim.start,), span=scaled.span)
+            if scaled.times is not None:
+                call = t.Binary("*", call, scaled.times, span=scaled.span)
+            found.append(self.kind(call))
+        if len(found) == 2:
+            self.alike(found[1], found[0], claim.lower)
+            self.alike(kind_of(self.program.curves[claim.lower.curve].argument), self.kind(claim.end), claim.end)
+        for number in (claim.start, claim.end, claim.lower.times, claim.upper.times):
+            if number is not None and not self.constant(number):
+                self.say("number", "curves are compared at numbers and parameters alone", number)
+
+    def _number(self, name: str, node: t.Node) -> Kind | None:
+        """The kind of a quantity that a theorem names; None after a finding."""
+        known = self.value_of(name)
+        if known is not None and known[0].names:
+            self.say("kind", f"{words(known[0])} is not a number", node)
+            return None
+        if known is None or not known[1]:
+            self.unknown("quantity", name, node, [*self.program.quantities])
+            return None
+        self._reach(name, known[1], node)
+        return known[0]
 
 
 def _names(node: t.Node) -> set[str]:

@@ -37,6 +37,7 @@ CODES = {
     "subject": "A quantity of one subject in a rule about another.",
     "syntax": "A word that the sentence cannot go on with.",
     "table": "A table whose rows do not fit its columns, or are never met.",
+    "theorem": "A theorem that assumes what it seeks, or divides by something that may be zero.",
     "too-deep": "A statement nested too deep, or too long.",
     "too-long": "A file longer than a rule file may be.",
     "twice": "A name declared twice.",

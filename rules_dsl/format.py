@@ -394,12 +394,41 @@ def _value(value: Quantity | t.InstantLiteral | str | None) -> str:
 
 def _theorem(s: t.Theorem) -> Iterable[tuple[str, int]]:
     yield f'theorem {s.name} "{s.title}"', 0
-    claim = (
-        f"some {s.effect} is always allowed"
-        if s.kind == "always_some"
-        else f"raising {s.cause} never allows more {s.effect}"
-    )
-    yield f"  for each {s.subject} {claim}", 0
+    if isinstance(s.claim, t.NowhereAbove):
+        between = f"between {expression(s.claim.start)} and {expression(s.claim.end)}"
+        yield f"  {_scaled(s.claim.lower)} is nowhere above {_scaled(s.claim.upper)} {between}", s.claim.span.line
+        return
+    head = f"  for each {s.subject}"
+    if s.given:
+        head += f" with {condition(s.given)},"
+    match s.claim:
+        case t.AlwaysSome(effect):
+            claim = f"some {effect} is always allowed"
+        case t.Raising(kind, cause, effect):
+            claim = f"raising {cause} never allows {kind} {effect}"
+        case t.Leads(after, then, steps, off_by):
+            yield head, s.given.span.line if s.given else 0
+            text = condition(then)
+            if after is None:
+                yield f"  a command that complies keeps {text}", then.span.line
+            else:
+                yield f"  after {expression(after)} of a command that complies, {text}", then.span.line
+            word = "becomes" if after is None else "changes at"
+            for i, step in enumerate(steps):
+                yield f"  {'and' if i else 'where'} {step.name} {word} {expression(step.value)}", step.span.line
+            for i, off in enumerate(off_by):
+                lead = "and" if i else "even with"
+                yield f"  {lead} {off.name} off by at most {expression(off.half)}", off.span.line
+            return
+    if s.given:
+        yield head, s.given.span.line
+        yield f"  {claim}", s.claim.span.line
+    else:
+        yield f"{head} {claim}", 0
+
+
+def _scaled(s: t.Scaled) -> str:
+    return f"curve {s.curve}" + (f" times {expression(s.times)}" if s.times else "")
 
 
 _STATEMENTS: dict[type[t.Node], Callable[[Any], Iterable[tuple[str, int]]]] = {

@@ -88,7 +88,7 @@ class Typing:
     """Finds the kind of each expression, and what is wrong with it.
 
     `subject` is what the rule is about (None: not known, as in a definition by itself); `rows` says that one row is
-    looked at, so that its quantities have a meaning.
+    looked at, so that its quantities have a meaning; `divides` that quantities may divide.
     """
 
     program: Program
@@ -96,6 +96,7 @@ class Typing:
     clause: str = ""
     subject: t.Subject | None = None
     rows: bool = False
+    divides: bool = False
     open: list[str] = field(default_factory=list)
 
     def say(self, code: str, message: str, node: t.Node, hint: str = "") -> None:
@@ -246,7 +247,7 @@ class Typing:
             self.say("dimension", "a moment in time does not multiply", expr, "subtract another moment first")
             return None
         sign = 1 if expr.op == "*" else -1
-        if sign < 0 and not self.constant(expr.right):
+        if sign < 0 and not self.divides and not self.constant(expr.right):
             hint = "multiply both sides by the quantity instead"
             self.say("division", "only numbers and parameters may divide", expr.right, hint)
         elif sign < 0 and isinstance(expr.right, t.Literal) and not expr.right.value.base:

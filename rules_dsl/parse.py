@@ -565,14 +565,43 @@ class _Build(Transformer[Token, Any]):
         return t.Expectation("cannot tell", parts[0], None, span=self._span(meta))
 
     def theorem(self, meta: Meta, parts: list[Any]) -> t.Theorem:
-        name, title, subject, (kind, cause, effect) = parts
-        return t.Theorem(name, title, subject, kind, cause, effect, span=self._span(meta))
+        name, title, *about, claim = parts
+        subject, given = about or ("", None)
+        return t.Theorem(name, title, subject, given, claim, span=self._span(meta))
 
-    def always_some(self, meta: Meta, parts: list[Any]) -> tuple[str, str, str]:
-        return "always_some", "", parts[0]
+    def always_some(self, meta: Meta, parts: list[Any]) -> t.AlwaysSome:
+        return t.AlwaysSome(parts[0], span=self._span(meta))
 
-    def never_more(self, meta: Meta, parts: list[Any]) -> tuple[str, str, str]:
-        return "never_more", parts[0], parts[1]
+    def never_more(self, meta: Meta, parts: list[Any]) -> t.Raising:
+        return t.Raising("more", *parts, span=self._span(meta))
+
+    def never_less(self, meta: Meta, parts: list[Any]) -> t.Raising:
+        return t.Raising("less", *parts, span=self._span(meta))
+
+    def keeps(self, meta: Meta, parts: list[Any]) -> t.Leads:
+        condition, *steps, off_by = parts
+        return t.Leads(None, condition, tuple(steps), off_by or (), span=self._span(meta))
+
+    def afterwards(self, meta: Meta, parts: list[Any]) -> t.Leads:
+        after, condition, *steps, off_by = parts
+        return t.Leads(after, condition, tuple(steps), off_by or (), span=self._span(meta))
+
+    def becomes(self, meta: Meta, parts: list[Any]) -> t.Step:
+        return t.Step(*parts, span=self._span(meta))
+
+    changes = becomes
+
+    def band(self, meta: Meta, parts: list[Any]) -> tuple[t.OffBy, ...]:
+        return tuple(parts)
+
+    def off_by(self, meta: Meta, parts: list[Any]) -> t.OffBy:
+        return t.OffBy(*parts, span=self._span(meta))
+
+    def nowhere_above(self, meta: Meta, parts: list[Any]) -> t.NowhereAbove:
+        return t.NowhereAbove(*parts, span=self._span(meta))
+
+    def scaled(self, meta: Meta, parts: list[Any]) -> t.Scaled:
+        return t.Scaled(*parts, span=self._span(meta))
 
     # conditions and expressions
 

@@ -570,15 +570,77 @@ class Rule(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class AlwaysSome(Node):
+    """In every state some value of the quantity is allowed."""
+
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raising(Node):
+    """As the cause rises alone, never `more` or never `less` values of the effect are allowed."""
+
+    kind: str
+    cause: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Node):
+    """What a quantity becomes, or the rate at which it changes."""
+
+    name: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class OffBy(Node):
+    """The truth lies within `half` of the reading, either way."""
+
+    name: str
+    half: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Leads(Node):
+    """A command that complies keeps the condition over a step; with `after`, the condition holds that long after it."""
+
+    after: Expression | None
+    condition: Condition
+    steps: tuple[Step, ...]
+    off_by: tuple[OffBy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled(Node):
+    """A curve, perhaps times a number."""
+
+    curve: str
+    times: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class NowhereAbove(Node):
+    """One curve is nowhere above another between two values of their argument."""
+
+    lower: Scaled
+    upper: Scaled
+    start: Expression
+    end: Expression
+
+
+Claim = AlwaysSome | Raising | Leads | NowhereAbove
+
+
+@dataclass(frozen=True, slots=True)
 class Theorem(Node):
-    """A property of all rules in force for a subject: `always_some` command, or `never_more` of it as a cause rises."""
+    """A claim about all rules in force for a subject, where the condition holds; about curves without a subject."""
 
     name: str
     title: str
     subject: str
-    kind: str
-    cause: str
-    effect: str
+    given: Condition | None
+    claim: Claim
 
 
 Statement = (

@@ -64,32 +64,37 @@ def _variable(value: object, n: int) -> int:
     return value
 
 
-def _terms(terms: object, n: int) -> None:
-    if type(terms) is not tuple:
-        raise Bad("terms must be a tuple")
-    last = -1
-    for term in terms:
-        if type(term) is not tuple or len(term) != 2:
-            raise Bad("a term is a pair")
-        if _variable(term[0], n) <= last or whole(term[1]) == 0:
-            raise Bad("terms must ascend and have coefficients other than zero")
-        last = term[0]
-
-
-def check_fact(fact: object, n: int, depth: int = 0) -> None:
-    """Raises `Bad` unless the fact is well formed over n variables."""
-    if depth > MAX_DEPTH or type(fact) is not tuple or not fact:
-        raise Bad("a fact is a tuple that nests no deeper than allowed")
-    if fact[0] == "L" and len(fact) == 4:
-        _terms(fact[1], n)
-        whole(fact[2])
-        if type(fact[3]) is not bool:
-            raise Bad("the strict mark must be true or false")
-    elif fact[0] in ("A", "O") and len(fact) == 2 and type(fact[1]) is tuple:
-        for part in fact[1]:
-            check_fact(part, n, depth + 1)
-    else:
-        raise Bad("unknown kind of fact")
+def check_facts(facts: Sequence[object], n: int) -> None:
+    """Raises `Bad` unless the facts are well formed over n variables."""
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for fact in facts:
+            if type(fact) is not tuple or not fact:
+                raise Bad("a fact is a tuple")
+            if fact[0] == "L" and len(fact) == 4:
+                _, terms, b, strict = fact
+                if type(terms) is not tuple or type(strict) is not bool:
+                    raise Bad("terms must be a tuple, the strict mark true or false")
+                last = -1
+                for term in terms:
+                    if type(term) is not tuple or len(term) != 2:
+                        raise Bad("a term is a pair")
+                    i, a = term
+                    if type(i) is not int or not last < i < n:
+                        raise Bad("terms must ascend and name variables")
+                    if type(a) is not int or not a or a.bit_length() > MAX_BITS:
+                        raise Bad("a coefficient must be a whole number of at most 4096 bits, and not zero")
+                    last = i
+                if type(b) is not int or b.bit_length() > MAX_BITS:
+                    raise Bad("a right side must be a whole number of at most 4096 bits")
+            elif fact[0] in ("A", "O") and len(fact) == 2 and type(fact[1]) is tuple:
+                below += fact[1]
+            else:
+                raise Bad("unknown kind of fact")
+        if not below:
+            return
+        facts = below
+    raise Bad("facts nest deeper than allowed")
 
 
 def check_problem(problem: Problem) -> None:
@@ -117,8 +122,7 @@ def check_problem(problem: Problem) -> None:
         low, high = problem.box[w]
         if (low is not None and (least is None or low > least)) or (high is not None and (most is None or high < most)):
             raise Bad("the box of a product is narrower than its factors allow")
-    for fact in problem.facts:
-        check_fact(fact, n)
+    check_facts(problem.facts, n)
 
 
 def _corners(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
@@ -129,24 +133,31 @@ def _corners(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bou
 
 
 class _Context:
-    """What holds at a node: linear facts, disjunctions and the box, shared until a branch adds its own."""
+    """What holds at a node: linear facts, disjunctions and the box. Never changed: a branch makes its own."""
 
     __slots__ = ("box", "choices", "linear")
 
     def __init__(self, linear: list[Fact], choices: list[tuple[Fact, ...]], box: list[tuple[Bound, Bound]]) -> None:
         self.linear, self.choices, self.box = linear, choices, box
 
-    def copy(self) -> _Context:
-        return _Context(list(self.linear), list(self.choices), list(self.box))
-
-    def assume(self, fact: Fact) -> None:
+    def plus(self, fact: Fact) -> _Context:
+        """What holds where the fact holds too."""
         if fact[0] == "L":
-            self.linear.append(fact)
-        elif fact[0] == "A":
-            for part in fact[1]:
-                self.assume(part)
-        else:
-            self.choices.append(fact[1])
+            return _Context([*self.linear, fact], self.choices, self.box)
+        linear, choices, stack = list(self.linear), list(self.choices), [fact]
+        while stack:
+            part = stack.pop()
+            if part[0] == "L":
+                linear.append(part)
+            elif part[0] == "A":
+                stack += reversed(part[1])
+            else:
+                choices.append(part[1])
+        return _Context(linear, choices, self.box)
+
+    def within(self, i: int, low: Bound, high: Bound) -> _Context:
+        """What holds where variable i lies between these bounds."""
+        return _Context(self.linear, self.choices, [*self.box[:i], (low, high), *self.box[i + 1 :]])
 
 
 def refutes(problem: Problem, certificate: Tree) -> bool:
@@ -156,9 +167,7 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
     """
     check_problem(problem)
     products = {(x, y): w for w, x, y in problem.products}
-    root = _Context([], [], list(problem.box))
-    for fact in problem.facts:
-        root.assume(fact)
+    root = _Context([], [], list(problem.box)).plus(("A", problem.facts))
     stack: list[tuple[Tree, _Context, int]] = [(certificate, root, 0)]
     nodes = 0
     while stack:
@@ -166,55 +175,46 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
         nodes += 1
         if nodes > MAX_NODES or depth > MAX_DEPTH or type(tree) is not tuple or not tree:
             raise Bad("the certificate is too large, too deep or no tree")
-        branches = _step(tree, context, problem, products)
-        if branches is None:
-            return False
-        stack += [(t, c, depth + 1) for t, c in branches]
-    return True
-
-
-def _step(
-    tree: Tree, context: _Context, problem: Problem, products: dict[tuple[int, int], int]
-) -> list[tuple[Tree, _Context]] | None:
-    """The branches that remain to be refuted, None when a leaf fails."""
-    match tree:
-        case ("F", multipliers):
-            return [] if leaf(multipliers, context.linear, context.box) else None
-        case ("X",):
-            empty = any(low is not None and high is not None and low > high for low, high in context.box)
-            return [] if empty else None
-        case ("S", k, trees):
+        if tree[0] == "F" and len(tree) == 2:
+            if not leaf(tree[1], context.linear, context.box):
+                return False
+        elif tree[0] == "S" and len(tree) == 3:
+            _, k, trees = tree
             if type(k) is not int or not 0 <= k < min(len(context.choices), MAX_POSITIONS):
                 raise Bad("no such disjunction")
             members = context.choices[k]
             if type(trees) is not tuple or len(trees) != len(members):
                 raise Bad("a split needs one tree for each member")
-            out = []
-            for member, sub in zip(members, trees, strict=True):
-                inner = context.copy()
-                inner.assume(member)
-                out.append((sub, inner))
-            return out
+            stack += [(sub, context.plus(fact), depth + 1) for sub, fact in zip(trees, members, strict=True)]
+        elif tree == ("X",):
+            if not any(low is not None and high is not None and low > high for low, high in context.box):
+                return False
+        else:
+            stack += [(sub, inner, depth + 1) for sub, inner in _branches(tree, context, problem, products)]
+    return True
+
+
+def _branches(
+    tree: Tree, context: _Context, problem: Problem, products: dict[tuple[int, int], int]
+) -> list[tuple[Tree, _Context]]:
+    """What a node that splits no disjunction leaves to be refuted."""
+    match tree:
         case ("I", i, c, left, right):
             if _variable(i, problem.n) not in problem.ints:
                 raise Bad("the variable of a whole-number split need not be whole")
             whole(c)
             low, high = context.box[i]
-            below, above = context.copy(), context.copy()
-            below.box[i] = (low, c if high is None else min(c, high))
-            above.box[i] = (c + 1 if low is None else max(c + 1, low), high)
+            below = context.within(i, low, c if high is None else min(c, high))
+            above = context.within(i, c + 1 if low is None else max(c + 1, low), high)
             return [(left, below), (right, above)]
         case ("C", terms, b, left, right):
-            _terms(terms, problem.n)
-            whole(b)
-            below, above = context.copy(), context.copy()
-            below.linear.append(("L", terms, b, False))
-            above.linear.append(("L", tuple((i, -a) for i, a in terms), -b, True))
+            check_facts((("L", terms, b, False),), problem.n)
+            below = context.plus(("L", terms, b, False))
+            above = context.plus(("L", tuple((i, -a) for i, a in terms), -b, True))
             return [(left, below), (right, above)]
         case ("P", i, j, sub):
-            inner = context.copy()
-            inner.linear.append(product(operand(i, context), operand(j, context), products))
-            return [(sub, inner)]
+            row = product(operand(i, context), operand(j, context), products)
+            return [(sub, context.plus(row))]
         case _:
             raise Bad("unknown kind of certificate node")
 
@@ -224,15 +224,15 @@ def leaf(multipliers: object, linear: Sequence[Fact], box: Sequence[tuple[Bound,
     if type(multipliers) is not tuple:
         raise Bad("a leaf holds pairs")
     total: dict[int, int] = {}
-    right, strict = 0, False
+    right, strict, count = 0, False, min(len(linear), MAX_POSITIONS)
     for pair in multipliers:
-        if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int:
+        if type(pair) is not tuple or len(pair) != 2:
             raise Bad("a leaf holds pairs")
         k, m = pair
-        if not 0 <= k < min(len(linear), MAX_POSITIONS):
+        if type(k) is not int or not 0 <= k < count:
             raise Bad("no such linear fact")
-        if whole(m) <= 0:
-            raise Bad("a multiplier must be positive")
+        if type(m) is not int or m <= 0 or m.bit_length() > MAX_BITS:
+            raise Bad("a multiplier must be a positive whole number of at most 4096 bits")
         _, terms, b, s = linear[k]
         for i, a in terms:
             total[i] = total.get(i, 0) + m * a

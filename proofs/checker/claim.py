@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from proofs.checker.certificate import MAX_BITS, MAX_DEPTH, MAX_NODES, MAX_POSITIONS, Bad, Fact, Problem, Tree, whole
 
+Found = TypeVar("Found")
 MAX_BYTES = 4_000_000
 MAGIC = b"LWC1"
 KINDS = "FSICPX"
@@ -20,27 +21,14 @@ FACTS = "LAO"
 
 def from_bytes(data: bytes) -> Tree:
     """The certificate of a binary form; raises `Bad` for truncated, padded, trailing or oversized input."""
-    reader = _Reader(data)
-    tree = reader.tree(0)
-    reader.done()
-    return tree
+    return _all_of(data, 0, lambda reader: reader.tree(0))
 
 
 def claim_from_bytes(data: bytes) -> tuple[Problem, Tree]:
     """Problem and certificate of a claim in binary form; raises `Bad` as `from_bytes` does."""
-    reader = _Reader(data)
-    if reader.data[:4] != MAGIC:
+    if data[: len(MAGIC)] != MAGIC:
         raise Bad("this is not a claim")
-    reader.at = 4
-    box = tuple(reader.ends() for _ in range(reader.count()))
-    ints = [reader.position() for _ in range(reader.count())]
-    if ints != sorted(set(ints)):
-        raise Bad("the whole variables do not ascend")
-    products = tuple((reader.position(), reader.position(), reader.position()) for _ in range(reader.count()))
-    facts = tuple(reader.fact(0) for _ in range(reader.count()))
-    tree = reader.tree(0)
-    reader.done()
-    return Problem(len(box), box, frozenset(ints), products, facts), tree
+    return _all_of(data, len(MAGIC), lambda reader: (reader.problem(), reader.tree(0)))
 
 
 def claim_from_json(data: bytes) -> tuple[Problem, Tree]:
@@ -81,69 +69,69 @@ def _tuples(value: Any, depth: int) -> Any:
     return value
 
 
-class _Reader:
-    __slots__ = ("at", "data", "nodes")
+def _all_of(data: bytes, start: int, read: Callable[[_Reader], Found]) -> Found:
+    reader = _Reader(data, start)
+    try:
+        found = read(reader)
+    except StopIteration:
+        raise Bad("the claim ends too soon") from None
+    if next(reader.rest, None) is not None:
+        raise Bad("bytes follow the claim")
+    return found
 
-    def __init__(self, data: bytes) -> None:
+
+class _Reader:
+    """Takes one number after the other; marks and kinds are numbers too. `StopIteration` says that none is left."""
+
+    __slots__ = ("nodes", "rest", "take")
+
+    def __init__(self, data: bytes, start: int) -> None:
         if len(data) > MAX_BYTES:
             raise Bad("the claim is too large")
-        self.data, self.at, self.nodes = data, 0, 0
-
-    def done(self) -> None:
-        if self.at != len(self.data):
-            raise Bad("bytes follow the claim")
-
-    def byte(self) -> int:
-        if self.at >= len(self.data):
-            raise Bad("the claim ends too soon")
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def number(self) -> int:
-        value = shift = 0
-        while True:
-            if shift > MAX_BITS:
-                raise Bad("a number is too long")
-            byte = self.byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                if byte == 0 and shift:
-                    raise Bad("a number is padded")
-                return value
-            shift += 7
+        self.rest = iter(_numbers(data[start:]))
+        self.take, self.nodes = self.rest.__next__, 0
 
     def position(self) -> int:
-        value = self.number()
+        value = self.take()
         if value >= MAX_POSITIONS:
             raise Bad("a position is out of range")
         return value
 
     def signed(self) -> int:
-        value = self.number()
-        return whole(-(value >> 1) - 1 if value & 1 else value >> 1)
-
-    def count(self) -> int:
-        value = self.number()
-        if value > len(self.data) - self.at:
-            raise Bad("a count is larger than what follows")
-        return value
+        value = self.take()
+        return value >> 1 ^ -(value & 1)
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        return tuple((self.position(), self.signed()) for _ in range(self.count()))
+        take, found = self.take, []
+        for _ in range(take()):
+            position, value = take(), take()
+            if position >= MAX_POSITIONS:
+                raise Bad("a position is out of range")
+            found.append((position, value >> 1 ^ -(value & 1)))
+        return tuple(found)
 
     def ends(self) -> tuple[int | None, int | None]:
-        mark = self.byte()
+        mark = self.take()
         if mark > 3:
             raise Bad("unknown mark of a range")
         return self.signed() if mark & 1 else None, self.signed() if mark & 2 else None
 
+    def problem(self) -> Problem:
+        box = tuple([self.ends() for _ in range(self.take())])
+        ints = [self.position() for _ in range(self.take())]
+        if ints != sorted(set(ints)):
+            raise Bad("the whole variables do not ascend")
+        products = tuple([(self.position(), self.position(), self.position()) for _ in range(self.take())])
+        facts = tuple([self.fact(0) for _ in range(self.take())])
+        return Problem(len(box), box, frozenset(ints), products, facts)
+
     def fact(self, depth: int) -> Fact:
-        kind = self.byte()
+        kind = self.take()
         if depth > MAX_DEPTH or kind > 2:
             raise Bad("unknown kind of fact, or facts nest too deep")
         if kind:
-            return FACTS[kind], tuple(self.fact(depth + 1) for _ in range(self.count()))
-        strict = self.byte()
+            return FACTS[kind], tuple([self.fact(depth + 1) for _ in range(self.take())])
+        strict = self.take()
         if strict > 1:
             raise Bad("the strict mark must be true or false")
         return "L", self.pairs(), self.signed(), strict == 1
@@ -152,20 +140,45 @@ class _Reader:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             raise Bad("the certificate is too deep or too large")
-        sub: Callable[[], Tree] = lambda: self.tree(depth + 1)  # noqa: E731
-        kind = self.byte()
-        match KINDS[kind] if kind < len(KINDS) else "":
-            case "F":
-                return "F", self.pairs()
-            case "S":
-                return "S", self.position(), tuple(sub() for _ in range(self.count()))
-            case "I":
-                return "I", self.position(), self.signed(), sub(), sub()
-            case "C":
-                return "C", self.pairs(), self.signed(), sub(), sub()
-            case "P":
-                return "P", self.signed(), self.signed(), sub()
-            case "X":
-                return ("X",)
-            case _:
-                raise Bad("unknown kind of certificate node")
+        number, inner = self.take(), depth + 1
+        kind = KINDS[number] if number < len(KINDS) else ""
+        if kind == "F":
+            return "F", self.pairs()
+        if kind == "S":
+            return "S", self.position(), tuple([self.tree(inner) for _ in range(self.take())])
+        if kind == "I":
+            return "I", self.position(), self.signed(), self.tree(inner), self.tree(inner)
+        if kind == "C":
+            return "C", self.pairs(), self.signed(), self.tree(inner), self.tree(inner)
+        if kind == "P":
+            return "P", self.signed(), self.signed(), self.tree(inner)
+        if kind == "X":
+            return ("X",)
+        raise Bad("unknown kind of certificate node")
+
+
+def _numbers(data: bytes) -> list[int]:
+    """The numbers that bytes hold from end to end; none is padded or exceeds what a signed whole number may have."""
+    if data.isascii():
+        return list(data)
+    found: list[int] = []
+    rest = iter(data)
+    for byte in rest:
+        if byte < 128:
+            found.append(byte)
+            continue
+        value, shift, more = byte & 127, 7, True
+        while more:
+            byte = next(rest, -1)
+            if byte < 0:
+                raise Bad("the claim ends too soon")
+            value |= (byte & 127) << shift
+            shift, more = shift + 7, byte > 127
+            if shift > MAX_BITS + 7:
+                raise Bad("a number is too long")
+        if byte == 0:
+            raise Bad("a number is padded")
+        if shift > MAX_BITS:
+            whole((value + 1) >> 1)
+        found.append(value)
+    return found

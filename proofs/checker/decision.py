@@ -15,7 +15,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
-from proofs.checker.certificate import Bad, Fact, Problem, check_fact, negate, refutes, whole
+from proofs.checker.certificate import Bad, Fact, Problem, check_facts, negate, refutes, whole
 from proofs.checker.claim import from_bytes
 
 COMPLIES, NOT_APPLICABLE, VIOLATES, CANNOT_TELL = "complies", "not_applicable", "violates", "cannot_tell"
@@ -113,7 +113,7 @@ def _fact(raw: object, n: int) -> Fact:
         return (tag, tuple(read(part, depth + 1) for part in parts))
 
     fact = read(raw, 0)
-    check_fact(fact, n)
+    check_facts((fact,), n)
     return fact
 
 

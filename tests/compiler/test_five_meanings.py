@@ -189,7 +189,7 @@ def test_cvxpy_agrees_outside_its_margin_band() -> None:
         point = cp.Parameter(max(1, len(variables)))
         bindings = {v.name: x for v, x in zip(facts.variables, variables, strict=True)}
         try:
-            rows = constraints(facts, bindings, margin)
+            rows = constraints(facts, bindings, dict.fromkeys(bindings, margin))
         except (CannotExpress, AllowsNothing):
             seen["cannot"] += 1
             continue

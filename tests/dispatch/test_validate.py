@@ -8,13 +8,12 @@ from datetime import date
 from fractions import Fraction
 from functools import lru_cache
 
-import numpy as np
 import pytest
 
 from compiler.to_cvxpy import Row
+from dispatch.model import Model, build
 from dispatch.prices import load_prices
-from dispatch.schedule import Model, build
-from dispatch.validate import Matrices, Validation, damaged, matrices, validate
+from dispatch.validate import Exact, Validation, damaged, exact, validate
 from proofs.checker.certificate import refutes
 from proofs.checker.claim import claim_from_bytes
 from tests.dispatch.test_schedule import HALF, WEEK
@@ -23,12 +22,13 @@ from tests.packs import core, fleet
 Line = tuple[Mapping[int, Fraction], Fraction, bool]
 UNIT = "MG11_BESS_02"
 STEP = 40
+NEAR = range(STEP - 1, STEP + 2)
 
 
 @lru_cache(maxsize=1)
-def case() -> tuple[Model, Matrices]:
+def case() -> tuple[Model, Exact]:
     model = build(core(), fleet(), load_prices(WEEK).day(date(2025, 6, 17)), HALF)
-    return model, matrices(model.problem)
+    return model, exact(model)
 
 
 @lru_cache(maxsize=1)
@@ -39,7 +39,7 @@ def whole() -> Validation:
 def test_all_rules_are_proved_at_all_steps() -> None:
     model, found = case()[0], whole()
     assert not found.faults, found.faults[:3]
-    rules = {row.rule.split("@")[0] for row in model.rows}
+    rules = {row.rule for row in model.rows}
     assert len(rules) >= 3
     assert found.proved > 96 * len(model.fleet.units) * 4
     for data in found.claims.values():
@@ -47,29 +47,21 @@ def test_all_rules_are_proved_at_all_steps() -> None:
         assert refutes(*claim_from_bytes(data))
 
 
-def _lines(rule: str, step: int, unit: str = UNIT) -> dict[int, Line]:
-    """The rows that a rule put in for a unit at a step."""
+def _lines(rule: str, step: int) -> dict[int, Line]:
+    """The rows that a rule put in for the unit at a step."""
     model, given = case()
-    mine = {given.columns[v.id] + k for v in _variables(unit) for k in range(97)}
     out = {}
     for row in model.rows:
-        if row.rule.split("@")[0] == rule:
-            size = int(np.prod(row.slack.shape) or 1)
-            k = given.places[row.constraint.id] + (step if size > 1 else 0)
-            if set(given.rows[k][0]) & mine:
-                out[k] = given.rows[k]
+        if row.rule == rule and UNIT in row.subjects:
+            k = int(model.compiled.rows(row.constraint)[row.subjects.index(UNIT), step])
+            out[k] = given.rows[k]
     assert out, rule
     return out
 
 
-def _variables(unit: str) -> tuple[object, ...]:
-    found = case()[0].units[unit]
-    return (found.out, found.into, found.soc)  # type: ignore[return-value]
-
-
 def _physics(step: int) -> dict[int, Line]:
     model, given = case()
-    k = given.places[model.units[UNIT].constraints[1].id] + step
+    k = int(model.compiled.rows(model.units[UNIT].constraints[1])[step])
     return {k: given.rows[k]}
 
 
@@ -137,7 +129,6 @@ PHYSICS: dict[str, Callable[[Line], Line]] = {
     "charge of another step": off_by_one,
     "discharging fills the battery": gains,
 }
-NEAR = range(STEP - 1, STEP + 2)
 
 
 def _found(changed: dict[int, Line]) -> set[tuple[str, str]]:
@@ -162,10 +153,10 @@ def test_a_fault_in_the_physics_is_found_under_its_name(fault: str) -> None:
 
 def test_a_fault_in_a_rule_of_a_pool_is_found_under_its_name() -> None:
     model, given = case()
-    pool = {row.rule for row in model.rows if row.form == "mixed-integer" and "@" not in row.rule}
+    pool = {row.rule for row in model.rows if row.subjects[0] in model.fleet.pools()}
     assert pool
     for rule in pool:
-        places = [given.places[r.constraint.id] + STEP for r in model.rows if r.rule == rule]
+        places = [int(model.compiled.rows(r.constraint)[STEP]) for r in model.rows if r.rule == rule]
         ((named, _),) = _found({k: missing(given.rows[k]) for k in places})
         assert named == rule
 
@@ -181,7 +172,4 @@ def test_a_plan_built_on_another_efficiency_is_found() -> None:
 
 def _plain(row: Row) -> bool:
     """Rules that bind this unit by rows of their own, one alone."""
-    _, given = case()
-    mine = {given.columns[v.id] + k for v in _variables(UNIT) for k in range(97)}  # type: ignore[attr-defined]
-    k = given.places[row.constraint.id] + STEP
-    return row.form == "linear" and "@" not in row.rule and k < len(given.rows) and bool(set(given.rows[k][0]) & mine)
+    return row.form == "linear" and UNIT in row.subjects

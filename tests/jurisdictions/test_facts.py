@@ -18,7 +18,7 @@ FILES = {file.pack: file for file in fact_files(HOME)}
 
 @pytest.mark.parametrize("pack", FILES)
 def test_facts_are_encoded_or_left_out_with_a_reason(pack: str) -> None:
-    traced = [trace(everything(), fact) for fact in FILES[pack].facts]
+    traced = trace(everything(), FILES[pack].facts)
     assert not {e.fact.id: e.wrong for e in traced if e.wrong}
     assert not [e.fact.id for e in traced if e.state == "open" and e.fact.kind in KINDS]
     assert share(traced) >= LEAST

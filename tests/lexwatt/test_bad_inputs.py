@@ -258,7 +258,7 @@ def test_eval_takes_rows_and_moments() -> None:
     assert full[3]["fields"]["samples"] == "missing"
     assert answers[4]["error"] == "unknown input `steps`"
     assert answers[4]["verdict"] != "complies"
-    gate = next(r for r in answers[5]["rules"] if r["rule"] == "ofgem/dc_gate")
+    gate = next(r for r in answers[5]["rules"] if r["rule"] == "ofgem/response_gate")
     assert "not a moment" in gate["fields"]["block_start"] or "moment in time" in gate["fields"]["block_start"]
 
 

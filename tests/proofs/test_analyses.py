@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import date
+import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from compiler.core import Core
 from compiler.from_syntax import to_core
-from compiler.instance import of_one
-from compiler.lower import lowerable
+from compiler.instance import Instance, of_one, with_one_row
+from compiler.lower import lower
 from compiler.to_exact import Subject, Verdict, judge
-from jurisdictions.loader import load_all, load_texts, sources_of
+from jurisdictions.loader import load
 from lexwatt.cli import app
-from proofs.analyses import Analysis, Finding
+from proofs.analyses import BLOCKED, Analysis, Finding, expressible
 from proofs.checker.certificate import refutes
 from proofs.checker.claim import claim_from_bytes
-from proofs.compare import BLOCKED, differences
-
-DAY = date(2026, 11, 24)
-HEAD = """
-pack made "Made up"
-
-instrument house "House rules"
-  authority "House"  zone UTC
-  edition "2026" from 2026-01-01
-    link "https://house.example/rules"
-
-"""
-
-
-def rule(name: str, demand: str, before: str = "") -> str:
-    return f"""
-rule {name} "{name}"
-  cites house "1"  evidence corroborated  in force from 2026-01-01
-  checked at command
-  applies to each unit,
-  {before}
-  {demand}
-"""
-
-
-def made(*rules: str) -> Core:
-    sources = sources_of(["entsoe"])
-    vocabulary = {n: t for n, t in sources.items() if n.endswith("vocabulary.rules")}
-    program, _ = load_all({**vocabulary, "made.rules": HEAD + "".join(rules)})  # the rules bring no examples
-    return to_core(program, DAY)
-
-
-def analysis(*rules: str) -> Analysis:
-    instance, left = lowerable(of_one(made(*rules), "unit", "command"))
-    assert not left
-    return Analysis(instance)
+from proofs.policies import Commands, groups, pack
+from tests.proofs.made_up import DAY, HEAD, analysis, made, rule
 
 
 def by_kind(findings: list[Finding]) -> dict[tuple[str, str], Finding]:
     return {(f.kind, f.rules[0]): f for f in findings}
+
+
+def some_command(found: Analysis) -> list[Finding]:
+    return [Commands(Analysis(part), "command").some() for part in groups(found, "command")]
 
 
 TIGHT = rule("tight", "active_power must be at most 5 kW")
@@ -84,7 +54,7 @@ def test_met_broken_needed_and_subsumed() -> None:
 
 def test_a_gap_names_the_least_set_of_clashing_rules_and_its_state() -> None:
     set_ = analysis(TIGHT, LOOSE, UP)
-    (gap,) = set_.some_command()
+    (gap,) = some_command(set_)
     assert gap.good is False
     assert set(gap.rules) == {"made/tight", "made/up"}
     assert gap.state is not None and gap.claim is not None
@@ -102,86 +72,82 @@ def test_some_command_along_a_limit_is_proved() -> None:
         "active_power must be between (voltage - 1 pu) * rated_power / 1 pu - 1 % * rated_power "
         "and (voltage - 1 pu) * rated_power / 1 pu + 1 % * rated_power",
     )
-    (found,) = analysis(band).some_command()
+    (found,) = some_command(analysis(band))
     assert found.good, found.text
     assert found.claim is not None and refutes(*claim_from_bytes(found.claim))
     assert "along a limit" in found.text
 
 
-EDITIONS = {
-    ("active_power must be at most 5 kW", "active_power must be at most 5 kW"): "same",
-    ("active_power must be at most 5 kW", "active_power must be at most 5000 W"): "same",
-    ("active_power must be at most 5 kW", "active_power must be at most 4.999 kW"): "stricter",
-    ("active_power must be at most 5 kW", "active_power must be at most 5.001 kW"): "looser",
-    ("active_power must be at most 5 kW", "active_power must be below 5 kW"): "stricter",
-    ("active_power must be at most 5 kW", "active_power must be at least 5 kW"): "incomparable",
+def test_the_first_rule_does_not_narrow_the_ranges_of_the_others() -> None:
+    first = rule("first", "active_power must be at most 5 kW", "when voltage >= 1.1 pu,")
+    core = made(first, rule("second", "active_power must be at most 4 kW", "when voltage < 0.9 pu,"))
+    facts = lower(of_one(core, "unit", "command"))
+    declared = core.declared()["voltage"]
+    ends = {(v.low * v.resolution, v.high * v.resolution) for v in facts.variables if v.name == "voltage"}
+    assert ends == {(declared.low, declared.high)}
+
+
+OTHERS = {
+    "apart": (["active_power must be at least 5.001 kW", ""], {"made", "other"}),
+    "in one state": (["active_power must be at least 5.001 kW", "when voltage > 1.05 pu,"], {"made", "other"}),
+    "none": (["active_power must be at least 5 kW", ""], None),
+    "overlap": (["active_power must be between 1 kW and 9 kW", "when frequency > 50.2 Hz,"], None),
 }
 
 
-@pytest.mark.parametrize(("before", "after"), EDITIONS)
-def test_editions_are_compared_with_witnesses_that_the_interpreter_confirms(before: str, after: str) -> None:
-    old, new = made(rule("limit", before)), made(rule("limit", after))
-    (difference,) = differences(old, new)
-    assert difference.how == EDITIONS[before, after]
-    for state, refuses, allows in ((difference.refused, new, old), (difference.allowed, old, new)):
-        if state is not None:
-            assert judge(refuses.rules[0], Subject(state)).verdict in BLOCKED
-            assert judge(allows.rules[0], Subject(state)).verdict not in BLOCKED
-    for claim in difference.claims:
-        assert refutes(*claim_from_bytes(claim))
+@pytest.mark.parametrize("case", OTHERS)
+def test_two_packs_that_each_allow_something_and_together_nothing(case: str) -> None:
+    (demand, before), clash = OTHERS[case]
+    core = made(TIGHT, others=(rule("floor", demand, before),))
+    instance, _ = expressible(of_one(core, "unit", "command"))
+    (part,) = groups(Analysis(instance), "command")
+    found = Commands(Analysis(part), "command").together("made", "other")
+    assert found.claim is not None and refutes(*claim_from_bytes(found.claim))
+    assert found.good is (clash is None)
+    if clash is not None:
+        assert "between made and other, each of which alone allows something" in found.text
+        check_clash(found, part)
 
 
-def test_a_change_of_any_single_limit_of_a_real_pack_is_found() -> None:
-    """Each number of each rule, definition, curve, table, parameter and setting, up and down in its last digit."""
-    from compiler.mutations import _CHANGED, changes
-    from rules_dsl.diagnostics import RulesError
-    from rules_dsl.parse import parse
-
-    sources = sources_of(["operator", "entsoe"])
-    old = to_core(load_texts(sources), DAY)
-    lowered = {r.id for s in ("unit", "bid") for p in ("command", "bid") for r in _kept(old, s, p)}
-    tried = found = 0
-    missed = []
-    for name, text in sources.items():
-        if name.endswith("vocabulary.rules"):
-            continue
-        lines = text.splitlines(keepends=True)
-        for statement in parse(text, name):
-            if not isinstance(statement, _CHANGED):
-                continue
-            source = "".join(lines[statement.span.line - 1 : statement.span.end_line])
-            for start, end, after in changes(source):
-                if not source[start:end].replace(".", "").isdigit():
-                    continue
-                body = source[:start] + after + source[end:]
-                changed = "".join(lines[: statement.span.line - 1]) + body + "".join(lines[statement.span.end_line :])
-                try:
-                    new = to_core(load_texts({**sources, name: changed}), DAY)
-                except RulesError:
-                    continue
-                if new.digest == old.digest:
-                    continue
-                touched = [r.id for r in new.rules if r.id in lowered and r not in old.rules]
-                if not touched:
-                    continue
-                tried += 1
-                hows = {d.rule: d for d in differences(_only(old, touched), _only(new, touched))}
-                noticed = any(d.refused is not None or d.allowed is not None for d in hows.values())
-                found += noticed
-                if not noticed:
-                    missed.append(
-                        (statement.span.line, source[start:end], after, [(d.how, d.note) for d in hows.values()])
-                    )
-    assert tried >= 20
-    assert found == tried, missed
+def check_clash(found: Finding, part: Instance) -> None:
+    """By the interpreter each pack's command meets its own rules and not the other's; and no command meets both."""
+    assert found.state is not None
+    whole = Analysis(part)
+    assert set(found.commands) == {pack(r) for r in found.rules}
+    for name, command in found.commands.items():
+        said = {r.id: judge(r, Subject(whole.complete({**found.state, **command}))).verdict for r in part.rules}
+        assert not any(v in BLOCKED for r, v in said.items() if pack(r) == name)
+        assert any(v in BLOCKED for v in said.values())
+    for watts in range(-20_000, 20_000, 250):
+        state = whole.complete({**found.state, "active_power": Fraction(watts)})
+        assert any(judge(r, Subject(state)).verdict in BLOCKED for r in part.rules)
 
 
-def _kept(core: Core, subject: str, point: str) -> tuple[object, ...]:
-    return lowerable(of_one(core, subject, point))[0].rules
+def test_a_clash_is_found_beside_a_gap_that_one_pack_has_alone() -> None:
+    own = rule("own", "active_power must be at least 6 kW", "when voltage > 1.05 pu,")
+    floor = rule("floor", "active_power must be at least 5.5 kW", "when voltage < 0.95 pu,")
+    for others, clash in (((floor,), True), ((rule("loose", "active_power must be at most 9 kW"),), False)):
+        instance, _ = expressible(of_one(made(TIGHT, own, others=others), "unit", "command"))
+        (part,) = groups(Analysis(instance), "command")
+        found = Commands(Analysis(part), "command").together("made", "other")
+        assert found.good is not clash, found.text
+        assert found.claim is not None and refutes(*claim_from_bytes(found.claim))
+        if clash:
+            assert found.state is not None and found.state["voltage"] < Fraction(95, 100)
+            check_clash(found, part)
 
 
-def _only(core: Core, rules: list[str]) -> Core:
-    return Core(core.vocabulary, tuple(r for r in core.rules if r.id in rules), ())
+def test_rules_at_every_row_are_asked_at_one_row() -> None:
+    core = to_core(load(["ema", "ofgem"]), DAY)
+    instance, _ = expressible(of_one(core, "energy_offer", "bid"))
+    rows = [r for r in instance.rules if r.quantifier]
+    assert {r.id for r in rows} >= {"ema/energy_ceiling", "ofgem/bm_bid_under_offer"}
+    whole = Analysis(instance)
+    for finding in whole.each_rule():
+        assert finding.good is not None
+        if finding.state is not None and finding.kind == "can be broken":
+            (rule_,) = [r for r in instance.rules if r.id == finding.rules[0]]
+            assert judge(rule_, with_one_row(rule_, whole.complete(finding.state))).verdict is Verdict.VIOLATES
 
 
 def test_the_commands(tmp_path: Path) -> None:
@@ -206,9 +172,9 @@ def test_the_commands(tmp_path: Path) -> None:
     text = HEAD + TIGHT.replace("5 kW", "4 kW") + shown_by.format(0, 4001) + UP + shown_by.format(5001, 0)
     two.write_text(text, encoding="utf-8")
     shown = runner.invoke(app, ["diff", str(one), str(two)])
-    assert "made/tight: stricter" in shown.output
+    assert "made/tight (House rules, 1): stricter" in shown.output
     assert "newly refused: active_power" in shown.output
-    assert "made/up: new" in shown.output
+    assert "made/up (House rules, 1): new" in shown.output
     case = tmp_path / "case.json"
     case.write_text('{"active_power": "3 kW", "voltage": "1.1 pu"}', encoding="utf-8")
     told = runner.invoke(app, ["why", str(case), "--packs", str(two)])
@@ -218,3 +184,64 @@ def test_the_commands(tmp_path: Path) -> None:
     day.write_text("".join(f'{{"active_power": "{w} W"}}\n' for w in range(3000, 6000, 500)), encoding="utf-8")
     shown = runner.invoke(app, ["diff", str(one), str(two), "--day", str(day)])
     assert "made/tight: 2 newly refused, 0 newly allowed" in shown.output
+
+
+def told(case: dict[str, str], packs: list[str], folder: Path) -> tuple[int, str]:
+    path = folder / "case.json"
+    path.write_text(json.dumps(case), encoding="utf-8")
+    found = CliRunner().invoke(app, ["why", str(path), "--packs", ",".join(packs)])
+    return found.exit_code, found.output
+
+
+STATE = {
+    "frequency": "50.7 Hz",
+    "frequency_uncertainty": "0 Hz",
+    "reference_power": "100 kW",
+    "rfg_adopted": "yes",
+    "fcr_reserved": "0 W",
+    "usable_energy": "1 MWh",
+    "state_of_charge": "50 %",
+    "command_duration": "900 s",
+}
+
+
+def test_why_tells_the_closest_command_and_that_none_is_closer(tmp_path: Path) -> None:
+    code, output = told({**STATE, "active_power": "90 kW"}, ["entsoe"], tmp_path)
+    assert code == 0, output
+    assert (
+        "entsoe/lfsm_o (Commission Regulation (EU) 2016/631 (NC RfG), Art. 13(2), Figure 1): violates, by 10" in output
+    )
+    assert re.search(r"closest allowed: active_power 80000 W \(none is closer: certificate of \d+ bytes\)", output)
+    code, output = told({**STATE, "active_power": "70 kW"}, ["entsoe"], tmp_path)
+    assert code == 0 and output.startswith("allowed: active_power"), output
+
+
+def test_why_tells_each_pair_of_packs_that_clashes(tmp_path: Path) -> None:
+    packs = []
+    for name, demand in (("one", "at most 5 kW"), ("two", "at least 6 kW"), ("three", "at least 7 kW")):
+        head = HEAD.replace("pack made", f"pack {name}").replace("instrument house", f"instrument {name}_house")
+        text = rule(f"{name}_limit", f"active_power must be {demand}").replace("cites house", f"cites {name}_house")
+        example = '  example "one"\n    allows active_power {}\n    refuses active_power {}\n'
+        path = tmp_path / f"{name}.rules"
+        path.write_text(head + text + example.format(*(("0 W", "9 kW") if name == "one" else ("9 kW", "0 W"))))
+        packs.append(str(path))
+    code, output = told({"active_power": "1 W"}, packs, tmp_path)
+    assert code == 1, output
+    for other in ("two", "three"):
+        assert f"nothing is allowed between one and {other}, each of which alone allows something" in output
+        assert re.search(rf"{other} alone allows active_power \d", output), output
+    assert "two and three" not in output
+
+
+BAD = {
+    "missing": ({"active_power": "90 kW"}, "is missing"),
+    "range": ({**STATE, "frequency": "900 Hz"}, "`frequency` is outside the range"),
+    "unit": ({**STATE, "reference_power": "3 Hz"}, "`reference_power` is in `Hz`"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_why_names_what_it_cannot_use(case: str, tmp_path: Path) -> None:
+    given, expected = BAD[case]
+    code, output = told(given, ["entsoe"], tmp_path)
+    assert code == 2 and expected in output

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proofs.cases import refute_by_cases
 from proofs.checker.certificate import Bad, Fact, Problem, Tree, refutes
 from proofs.checker.claim import from_bytes
 from proofs.encode import to_bytes
@@ -65,6 +66,25 @@ def test_whole_number_problems_are_decided_as_by_trying_every_point(facts: list[
     assert found is None
     assert refutes(problem, certificate)
     assert from_bytes(to_bytes(certificate)) == certificate
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(FACTS, min_size=1, max_size=3), st.lists(FACTS, min_size=1, max_size=3), st.data())
+def test_a_certificate_put_together_from_cases_checks(
+    facts: list[Fact], members: list[Fact], data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(facts)))
+    every = tuple(_with_product(f) for f in facts)
+    split: Fact = ("O", tuple(_with_product(m) for m in members))
+    problem = Problem(4, (*BOX, (-6, 6)), frozenset({0, 1, 2, 3}), ((3, 0, 1),), (*every[:at], split, *every[at:]))
+    others = [i for i in range(len(facts) + 1) if i != at]
+    using = [data.draw(st.permutations(others)) for _ in members]
+    try:
+        certificate = refute_by_cases(problem, at, using, 5)
+    except Satisfiable:
+        assert next(solutions(problem), None) is not None
+        return
+    assert refutes(problem, certificate)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,6 +11,7 @@ from proofs import maker
 from proofs.analyses import Analysis
 from proofs.checker.certificate import Problem, refutes
 from proofs.maker import Undecided, refute
+from proofs.policies import Commands, groups
 from tests.packs import unit_rules
 
 FAULTS = ["hangs", "crashes", "fails", "missing", "lies", "lies_of_a_point", "babbles"]
@@ -43,7 +44,10 @@ def test_no_false_claim_and_a_bounded_wait(faulty: str) -> None:
 def test_an_analysis_then_says_undecided(faulty: str) -> None:
     instance, _ = unit_rules()
     analysis = Analysis(instance)
-    found = [*list(analysis.each_rule())[:6], *analysis.some_command()]
+    found = [
+        *list(analysis.each_rule())[:6],
+        *(Commands(Analysis(part), "command").some() for part in groups(analysis, "command")),
+    ]
     assert found
     assert all(f.good is None for f in found), faulty
     child.stop()

@@ -22,7 +22,7 @@ from tests.packs import DAY
 FILES = [file for file in sorted(HOME.rglob("*.rules")) if file != VOCABULARY]
 TOKEN = re.compile(r'"[^"\n]*"|[A-Za-z_]\w*|\d+(?:\.\d+)?|\s+|.', re.DOTALL)
 WORDS = sorted({w for f in FILES for w in TOKEN.findall(f.read_text(encoding="utf-8")) if w.strip()})
-EDITS = 21_000
+EDITS, AT_NIGHT = 1_500, 21_000
 
 
 def edited(tokens: list[str], pick: random.Random) -> str:
@@ -54,12 +54,21 @@ def edited(tokens: list[str], pick: random.Random) -> str:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_no_edit_of_a_pack_makes_a_traceback(file) -> None:  # type: ignore[no-untyped-def]
+    edit(file, EDITS, random.Random(file.name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_no_edit_of_many_makes_a_traceback(file) -> None:  # type: ignore[no-untyped-def]
+    edit(file, AT_NIGHT, random.Random(file.name + "at night"))
+
+
+def edit(file, edits: int, pick: random.Random) -> None:  # type: ignore[no-untyped-def]
     tokens = TOKEN.findall(file.read_text(encoding="utf-8"))
-    pick = random.Random(file.name)
     folder = HOME / file.relative_to(HOME).parts[0]
     rest = {str(f): f.read_text(encoding="utf-8") for f in (VOCABULARY, *sorted(folder.rglob("*.rules"))) if f != file}
     kept = 0
-    for _ in range(-(-EDITS // len(FILES))):
+    for _ in range(-(-edits // len(FILES))):
         text = edited(tokens, pick)
         sources = {**rest, "edited.rules": text}
         program, findings = load_all(sources)
@@ -71,7 +80,6 @@ def test_no_edit_of_a_pack_makes_a_traceback(file) -> None:  # type: ignore[no-u
         assert format_text(text)
         if kept % 10 == 0:
             use(program)
-    assert kept
 
 
 def use(program) -> None:  # type: ignore[no-untyped-def]

@@ -343,15 +343,30 @@ class Maker:
                 self.table,
                 self.rule,
                 self.rule,
-                lambda: t.Theorem(
-                    self.name(),
-                    self.text(),
-                    self.name(),
-                    *self.pick.choice([("always_some", "", self.name()), ("never_more", self.name(), self.name())]),
-                ),
+                self.theorem,
+                self.theorem,
             ]
         )
         return kind()
+
+    def theorem(self) -> t.Theorem:
+        scaled = lambda: t.Scaled(self.name(), self.maybe(lambda: self.expression(1)))  # noqa: E731
+        if self.pick.random() < 0.25:
+            claim = t.NowhereAbove(scaled(), scaled(), self.expression(1), self.expression(1))
+            return t.Theorem(self.name(), self.text(), "", None, claim)
+        about: t.Claim = self.pick.choice(
+            [
+                lambda: t.AlwaysSome(self.name()),
+                lambda: t.Raising(self.pick.choice(["more", "less"]), self.name(), self.name()),
+                lambda: t.Leads(
+                    self.maybe(lambda: self.expression(2)),
+                    self.condition(2),
+                    self.some(lambda: t.Step(self.name(), self.expression(2))),
+                    self.some(lambda: t.OffBy(self.name(), self.expression(2)), 0, 2),
+                ),
+            ]
+        )()
+        return t.Theorem(self.name(), self.text(), self.name(), self.maybe(lambda: self.condition(2)), about)
 
     def subject(self) -> t.Subject:
         if self.pick.random() < 0.5:
