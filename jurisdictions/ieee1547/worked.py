@@ -275,10 +275,12 @@ def _volt_watt(case: Case, storage: bool = False) -> tuple[dict[str, Any], str]:
     return inputs, "volt_watt_storage" if absorbs else "volt_watt_ceiling"
 
 
-def _power(inputs: dict[str, Any], rule: str, share: object) -> Iterator[Question]:
-    """That a rule has its limit at a share of the rating."""
+def _power(inputs: dict[str, Any], rules: str, share: object) -> Iterator[Question]:
+    """That rules together have their limit at a share of the rating."""
     near = rounding(share) * KVA * 1000
-    yield from edge("unit", inputs, rule, "active_power", number(share) * KVA * 1000, "W", near, "low_freq" not in rule)
+    most = "low_frequency" not in rules
+    value = number(share) * KVA * 1000
+    yield from edge("unit", inputs, tuple(rules.split()), "active_power", value, "W", near, most)
 
 
 @reads("t10-volt-watt-default", "t10-volt-watt-absorbing", needs=("v_pu",))
@@ -321,7 +323,9 @@ def limits_together(case: Case) -> Iterator[Question]:
     value = number(delivered) * KVA * 1000
     near *= KVA * 1000
     if storage:
-        yield from edge("unit", inputs, "lower_demand_stays", "active_power", value, "W", near, False)
+        yield from edge(
+            "unit", inputs, ("lower_demand_stays", "limit_is_used"), "active_power", value, "W", near, False
+        )
     yield verdict("unit", {**inputs, "active_power": text(value - near, "W")}, (ceiling, "active_power_limit"), True)
     if number(delivered) < number(case.given["p_demand_pu"]):
         over = {**inputs, "active_power": text(value + near, "W")}
@@ -404,7 +408,8 @@ def droop_and_volt_watt(case: Case) -> Iterator[Question]:
             yield from _power(alone, one, share)
     both = case.want("p_pu")
     if both is not None and rule == DROOP["low"]:
-        name = "low_frequency_droop_of_storage" if inputs["der_can_absorb"] else "low_frequency_droop_under_volt_watt"
+        unit = "of_storage" if inputs["der_can_absorb"] else "under_volt_watt"
+        name = f"low_frequency_droop_{unit} low_frequency_power_{unit}"
         yield from _power(inputs, name, both)
         yield verdict("unit", {**inputs, "active_power": kilo(number(both) * KVA, "W")}, (ceiling,), True)
     elif both is not None:

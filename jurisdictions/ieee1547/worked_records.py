@@ -189,9 +189,10 @@ def request(case: Case) -> Iterator[Question]:
 def priority_test(case: Case) -> Iterator[Question]:
     if case.take("category", otherwise="B") != "B":
         raise NotRead("the amendment is known for category B")
-    expected = case.want("p_pu", "expected_p_pu")
-    inputs = {"ieee_priority_step": text(case.take("step")), "response_factor": "0"}
-    yield limit("ieee_step", inputs, "sb_priority_test", "ieee_step_reached", text(expected, "pu"))
+    inputs = {"ieee_priority_step": f"step_{case.take('step')}", "response_factor": "0"}
+    expected = text(case.want("p_pu", "expected_p_pu"), "pu")
+    for rule in ("sb_priority_most", "sb_priority_least"):
+        yield limit("ieee_step", inputs, rule, "ieee_step_reached", expected)
 
 
 # ── paralleling
@@ -304,7 +305,7 @@ def unbalance(case: Case) -> Iterator[Question]:
     inputs["ieee_at_motor"] = "motor" in str(case.take("place", "at", otherwise="service"))
     holds, share = case.wanted(*VERDICTS), case.want("unbalance_percent")
     if holds is not None:
-        yield verdict("ieee_voltages", inputs, ("supply_unbalance",), holds)
+        yield verdict("ieee_voltages", inputs, ("supply_unbalance_high", "supply_unbalance_low"), holds)
     if share is not None:
         mean = sum(phases, Fraction(0)) / 3
         if abs(100 * max(abs(v - mean) for v in phases) / mean - number(share)) > rounding(share):

@@ -180,14 +180,15 @@ def limit(
 def edge(
     subject: str,
     inputs: Mapping[str, Any],
-    rule: str,
+    rules: tuple[str, ...],
     quantity: str,
     value: Fraction,
     unit: str,
     near: Fraction,
     most: bool,
 ) -> Iterator[Verdict]:
-    """The questions whether a rule has its limit within `near` of `value`, the most it allows or the least."""
+    """The questions whether rules together have their limit within `near` of `value`, the most they
+    allow or the least."""
     inside, outside = (value - near, value + near) if most else (value + near, value - near)
-    yield verdict(subject, {**inputs, quantity: text(inside, unit)}, (rule,), True)
-    yield verdict(subject, {**inputs, quantity: text(outside, unit)}, (rule,), False)
+    yield verdict(subject, {**inputs, quantity: text(inside, unit)}, rules, True)
+    yield verdict(subject, {**inputs, quantity: text(outside, unit)}, rules, False)
