@@ -55,11 +55,15 @@ def at_one_row(rule: c.CoreRule) -> c.CoreRule:
 
 
 def with_one_row(rule: c.CoreRule, values: Mapping[str, Value]) -> Subject:
-    """The subject of these values as the rule looks at it: those of a row in its one row."""
+    """The subject of these values as the rule looks at it: those of a row in its one row.
+
+    Where the values say nothing of the quantity that orders rows, it is zero: one row is in order whatever it is.
+    """
     if not rule.quantifier or rule.rows is None:
         return Subject(values)
     inside = {*rule.rows.names, rule.rows.order}
-    row = {name: value for name, value in values.items() if name in inside}
+    order: dict[str, Value] = {rule.rows.order: Fraction(0)} if rule.rows.order else {}
+    row = order | {name: value for name, value in values.items() if name in inside}
     return Subject({name: value for name, value in values.items() if name not in inside}, (row,))
 
 

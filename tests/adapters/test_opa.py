@@ -84,9 +84,9 @@ def test_a_pushed_policy_agrees_with_the_interpreter_on_the_shipped_rules(opa: s
     pick = random.Random(12)
     still = {v.name: max(v.low, min(0, v.high)) for v in facts.variables}
     states = [made_up.state(pick, facts) for _ in range(100)]
-    states += [{**still, "active_power": pick.choice((0, 1, None))} for _ in range(20)]
+    states += [{**still, "active_power": (0, 1, None)[k % 3]} for k in range(20)]
     met = agree(OpaClient(opa, timeout=20), instance, facts, states)
-    assert min(met[v.value] for v in Verdict) > 20 and met["allow True"] >= 1, met
+    assert min(met[v.value] for v in Verdict) > 20 and met["allow True"] > 5, met
 
 
 def test_what_is_asked_of_a_pushed_policy(opa: str) -> None:

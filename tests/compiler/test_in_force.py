@@ -151,11 +151,15 @@ def _noticed(pack: str, every: int) -> tuple[int, list[str]]:
     return len(made), [f"{m.span.file}:{m.span.line}: {m.before} to {m.after}" for m in made if not m.noticed]
 
 
+SMALL = 70
+"""Rules of a pack up to which every change is tried in every run; of larger packs one in 29 is, and all at night."""
+
+
 @pytest.mark.parametrize("pack", packs())
-def test_most_of_some_changes_of_a_number_are_noticed_by_the_examples(pack: str) -> None:
-    made, missed = _noticed(pack, 29)
-    assert made >= 1
-    assert len(missed) <= max(2, made // 5), missed
+def test_nine_of_ten_of_some_changes_of_a_number_are_noticed_by_the_examples(pack: str) -> None:
+    made, missed = _noticed(pack, 1 if len(load_texts(sources_of([pack])).rules) <= SMALL else 29)
+    assert made >= 5
+    assert 1 - len(missed) / made >= 0.9, missed
 
 
 @pytest.mark.slow

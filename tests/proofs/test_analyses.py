@@ -150,6 +150,16 @@ def test_rules_at_every_row_are_asked_at_one_row() -> None:
             assert judge(rule_, with_one_row(rule_, whole.complete(finding.state))).verdict is Verdict.VIOLATES
 
 
+def test_rules_at_rows_that_they_do_not_name_the_order_of_are_decided() -> None:
+    core = to_core(load(["ieee1547"]), DAY)
+    rules = tuple(r for r in core.rules if r.id in ("ieee1547/ride_rocof", "ieee1547/mandatory_current"))
+    assert len(rules) == 2 and all(r.rows is not None and r.rows.order == "elapsed" for r in rules)
+    instance, left = expressible(Instance("trace", core.digest, core.declared(), rules))
+    assert not left
+    found = list(Analysis(instance).each_rule())
+    assert found and all(finding.good is not None for finding in found)
+
+
 def test_the_commands(tmp_path: Path) -> None:
     runner = CliRunner()
     cache = tmp_path / "cache"

@@ -67,8 +67,10 @@ def edit(file, edits: int, pick: random.Random) -> None:  # type: ignore[no-unty
     tokens = TOKEN.findall(file.read_text(encoding="utf-8"))
     folder = HOME / file.relative_to(HOME).parts[0]
     rest = {str(f): f.read_text(encoding="utf-8") for f in (VOCABULARY, *sorted(folder.rglob("*.rules"))) if f != file}
-    kept = 0
-    for _ in range(-(-edits // len(FILES))):
+    kept = made = 0
+    # On until some edit is one that checks: it must be used, not only told what is wrong with it.
+    while made < -(-edits // len(FILES)) or (not kept and made < AT_NIGHT):
+        made += 1
         text = edited(tokens, pick)
         sources = {**rest, "edited.rules": text}
         program, findings = load_all(sources)
@@ -80,6 +82,7 @@ def edit(file, edits: int, pick: random.Random) -> None:  # type: ignore[no-unty
         assert format_text(text)
         if kept % 10 == 0:
             use(program)
+    assert kept
 
 
 def use(program) -> None:  # type: ignore[no-untyped-def]
