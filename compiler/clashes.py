@@ -16,7 +16,7 @@ from compiler import core as c
 from compiler.facts import negate
 from compiler.instance import Instance
 from compiler.lower import CannotLower, lower
-from compiler.to_exact import Subject, holds, value
+from compiler.to_exact import Subject, Untold, holds, value
 from compiler.to_z3 import find
 from rules_dsl import tree as t
 from rules_dsl.diagnostics import Diagnostic
@@ -72,12 +72,17 @@ def _clash(program: Program, core: c.Core, a: c.CoreRule, b: c.CoreRule, pair: _
         facts = lower(Instance(a.subject, core.digest, vocabulary, (probe,)))
     except CannotLower:
         return
-    state = find(facts.box(), facts.products, [negate(facts.rules[0].body)], TIMEOUT_MS)
+    # An alternative is one of its names, not something between two of them.
+    whole = frozenset(i for i, v in enumerate(facts.variables) if vocabulary[v.name].names)
+    state = find(facts.box(), facts.products, [negate(facts.rules[0].body)], TIMEOUT_MS, whole)
     if state is None:
         return
     values = {facts.variables[i].name: v * vocabulary[facts.variables[i].name].resolution for i, v in state.items()}
     subject = Subject({**{name: Fraction(0) for name in c.names(room)}, **values})
-    if not holds(both, subject) or value(room, subject) >= 0:
+    try:
+        if not holds(both, subject) or value(room, subject) >= 0:
+            return
+    except Untold:
         return
     shown = ", ".join(f"{n} {_show(vocabulary[n], v)}" for n, v in sorted(values.items()) if n not in bounded)
     yield Diagnostic(

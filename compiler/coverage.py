@@ -73,7 +73,12 @@ def _of_rule(judging: Judge, entry: PackRule, on: Day) -> Coverage:
                 found.boundary = True
             if finding.verdict is Verdict.CANNOT_TELL:
                 continue
-            for place in _places(rule, subject):
+            try:
+                places = _places(rule, subject)
+            except Untold:
+                # Rows out of order: where the rule does not apply nobody asked for them.
+                continue
+            for place in places:
                 for i, atom in enumerate(atoms):
                     _try(lambda: found.branches[i].add(holds(atom, place)))  # noqa: B023 - called at once
                 for row, before, condition in cases:

@@ -15,7 +15,7 @@ from compiler.to_exact import Subject, value
 from rules_dsl import tree as t
 from rules_dsl.check import UNCERTAINTY, WARNS_ONLY, clause, dimension_of
 from rules_dsl.diagnostics import Diagnostic, RulesError
-from rules_dsl.kinds import Typing, plural
+from rules_dsl.kinds import CURRENCIES, Typing, plural
 from rules_dsl.program import Day, PackRule, Places, Program
 from rules_dsl.units import Dimension, Quantity, Unit, show, unit
 
@@ -26,7 +26,12 @@ LAST_MOMENT = Fraction(253_370_764_800)
 """9999-01-01T00:00Z: moments lie between 1970 and here."""
 
 _MARGIN_UNITS: dict[Dimension, str] = {
-    unit(name).dimension: name for name in ("%", "W", "Wh", "Hz", "s", "var", "VA", "V", "A", "EUR", "GBP", "W/s")
+    unit(name).dimension: name
+    for name in (
+        *("%", "W", "Wh", "Hz", "s", "var", "VA", "V", "A", "W/s"),
+        *CURRENCIES,
+        *(f"{money}/MWh" for money in CURRENCIES),
+    )
 }
 """The unit in which a margin is shown, by dimension."""
 

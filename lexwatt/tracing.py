@@ -21,7 +21,6 @@ from lexwatt.authoring import err, out, read_packs
 from lexwatt.evaluate import Evaluator
 from rules_dsl import tree as t
 from rules_dsl.program import PackRule, Program
-from rules_dsl.units import quantity
 
 LEAST = Fraction(85, 100)
 """Share of the facts of each file that a machine can be held to which must be encoded."""
@@ -105,7 +104,7 @@ def _trace(program: Program, fact: Fact, firm: Collection[str]) -> Traced:
         if not entry.rule.examples:
             wrong.append(f"{entry.id} has no example")
         # A rule may block on one fact that was read and be borne out by another that was not.
-        if fact.weak and entry.id not in firm and _blocks(program, entry) and not _stronger(fact, entry):
+        if fact.weak and entry.id not in firm and _blocks(program, entry):
             wrong.append(f"{entry.id} blocks on evidence that is {fact.weak}")
     seen = {Fraction(number) for text in texts for number in _NUMBER.findall(text)}
     unseen = tuple(f for f in fact.figures if rules and not any(abs(f) * k in seen for k in _FACTORS))
@@ -118,11 +117,6 @@ def _blocks(program: Program, entry: PackRule) -> bool:
         and entry.rule.source.evidence not in ("recalled", "reported")
         and program.adopted(entry.id, AS_OF) is None
     )
-
-
-def _stronger(fact: Fact, entry: PackRule) -> bool:
-    """A better source was found and cited than the fact has: its note in the rule says which."""
-    return entry.rule.source.evidence == "given" or (fact.weak == "reported" and bool(entry.rule.note))
 
 
 @lru_cache(maxsize=256)
@@ -178,7 +172,7 @@ def _off(question: Limit, said: Mapping[str, Mapping[str, Any]]) -> str:
     if result is None or result["margin"] is None:
         return f"{question.rule} {'does not apply' if result is None else 'cannot tell: ' + str(result.get('fields'))}"
     unit = f" {result['unit']}" if result["unit"] else ""
-    within = quantity(f"{question.within}{unit}").base / quantity(f"1{unit}").base
+    within = Fraction(question.within)
     if abs(Fraction(result["margin"])) <= within:
         return ""
     return f"{question.rule}: with {question.quantity} at {question.value} the limit is {result['margin']}{unit} away"

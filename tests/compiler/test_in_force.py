@@ -10,6 +10,7 @@ import pytest
 
 from compiler.clashes import clashes
 from compiler.core import CoreRule
+from compiler.coverage import cover
 from compiler.from_syntax import to_core
 from compiler.mutations import mutants
 from compiler.to_exact import Subject, Verdict, judge
@@ -129,6 +130,48 @@ def test_two_authorities_that_clash_are_shown_a_state() -> None:
     assert told(relation="notwithstanding two/down") == []
     assert told(evidence="recalled") == [], "a rule that warns clashes with none"
     assert told(most="6") == []
+
+
+BY_PHASE = """pack two "Two authorities"
+instrument one "One" authority "A" zone UTC edition "1" link "x"
+table least_power by phase gives kW cites one "1" evidence read in force from 2020-01-01
+ | three_phase | 1 kW |
+ | L1 | 2 kW |
+ | L2 | 6 kW |
+ | L3 | 3 kW |
+rule up "Up" cites one "1" evidence read in force from 2020-01-01 checked at command applies to each unit
+ active_power must be at least least_power(phase)
+ example "e" given phase L1 allows active_power 2 kW refuses active_power 1 kW
+rule down "Down" cites one "2" evidence read in force from 2020-01-01 checked at command applies to each unit
+ active_power must be at most 5 kW
+ example "e" given phase L2 allows active_power 5 kW refuses active_power 6 kW
+"""
+
+
+def test_a_clash_by_a_table_of_alternatives_is_shown_at_one_of_them() -> None:
+    found = program(BY_PHASE)
+    told = [d.message for d in clashes(found, to_core(found, DAY))]
+    assert told == ["`two/down` and `two/up` cannot both be met where phase L2"]
+
+
+OUT_OF_ORDER = """pack two "Rows"
+instrument one "One" authority "A" zone UTC edition "1" link "x"
+rule low "Low" cites one "1" evidence read in force from 2020-01-01 checked at telemetry
+ applies to each trace with product in {dc_low},
+ at every sample,
+ response must be at most 5 kW
+ example "e" given product dc_low; sample a (elapsed 0 s, response 1 kW)
+  allows sample b (elapsed 1 s, response 5 kW)
+  refuses sample b (elapsed 1 s, response 6 kW)
+ example "not asked" given product none; sample a (elapsed 5 s, response 1 kW)
+  allows sample b (elapsed 1 s, response 9 kW)
+"""
+
+
+def test_rows_out_of_order_where_the_rule_does_not_apply_stop_no_coverage() -> None:
+    (found,) = cover(program(OUT_OF_ORDER), DAY)
+    assert found.verdicts == {Verdict.COMPLIES, Verdict.VIOLATES, Verdict.NOT_APPLICABLE}
+    assert found.boundary
 
 
 def test_the_packs_that_ship_do_not_clash() -> None:
