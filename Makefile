@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
 
 test: lint checkers
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

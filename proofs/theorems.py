@@ -17,7 +17,7 @@ from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
 from compiler.facts import TRUE, Fact, FactSet, negate
 from compiler.instance import Instance
-from compiler.intervals import Interval, admissible
+from compiler.intervals import Interval, admissible, closest
 from compiler.lower import CannotLower, conjunction, lower, lowerable
 from compiler.to_z3 import find
 from proofs.analyses import choices, rule_fact
@@ -181,14 +181,14 @@ def _always_some(theorem: CoreTheorem, facts: FactSet, given: Problem, command: 
         state.pop(command, None)
         here = Interval(Fraction(box[command][0]), Fraction(box[command][1]))
         allowed = admissible(substitute(facts, rules, state), command, here)
-        if not allowed:
+        found = closest(allowed, Fraction(0), 1)
+        if found is None:
             tried = dict.fromkeys((*policies, *box[command]))
             played = tuple(_named(facts, {**state, command: Fraction(p)}) for p in tried)
             return Refuted(theorem, f"no {theorem.effect} is allowed", (_named(facts, state),), played)
-        nearest = min(allowed, key=lambda i: max(i.low, -i.high, Fraction(0)))
-        candidate = round(min(max(Fraction(0), nearest.low), nearest.high))
-        if candidate in policies:
-            return Unknown(theorem, "constant policies do not cover every state")
+        candidate = found
+    else:
+        return Unknown(theorem, f"{MAX_POLICIES} constant policies do not cover every state")
     problem = replace(given, facts=tuple(failing))
     shown = ", ".join(f"{p} {facts.variables[command].unit}" for p in policies)
     return _certify(theorem, problem, f"one of {shown} is always allowed")
