@@ -1,7 +1,6 @@
 """`lexwatt prove`: theorems, and what holds of rules, tables and pairs of packs, with answers kept by digest.
 
-Questions run side by side, each in a child process of its own; the same question is asked once, in whichever groups of
-packs it stands.
+Each pack, each pair and the theorems are looked at in a process of their own, as many at once as there are processors.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ import hashlib
 import itertools
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,13 +23,14 @@ import typer
 from rich.markup import escape
 
 from compiler.cases import cases
-from compiler.core import Declared
+from compiler.core import Core, Declared
 from compiler.document import document
 from compiler.from_syntax import to_core
 from compiler.instance import of_one
-from jurisdictions.loader import sources_of
-from lexwatt.authoring import On, Paths, day, out, read_packs
-from lexwatt.remembered import PROVED, code, decide, keep
+from jurisdictions.loader import VOCABULARY, sources_of
+from lexwatt.authoring import On, Paths, day, out, read_packs, report
+from lexwatt.remembered import PROVED, code, decide
+from lexwatt.remembered import keep as store
 from lexwatt.show import answer_lines, finding_lines
 from proofs import tables
 from proofs.analyses import Analysis, Finding, expressible
@@ -38,6 +39,7 @@ from proofs.checker.claim import claim_from_bytes, claim_from_json
 from proofs.policies import Commands, groups, pack
 from proofs.theorems import Proved
 from rules_dsl import tree as t
+from rules_dsl.diagnostics import RulesError
 from rules_dsl.parse import parse
 from rules_dsl.program import Day
 
@@ -61,13 +63,24 @@ def prove(
     the interpreter replays.
     """
     when = day(on)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        asker = _Asker(pool, when)
-        jobs = [_remembered(path, when, "theorems", cache, lambda _: pool.submit(_theorems, path, when).result)]
-        for group in (*((p,) for p in path), *itertools.combinations(path, 2)):
-            jobs.append(_remembered(group, when, "findings", cache, asker.findings))
-        answers = [job() for job in jobs]
-    for answer in answers:
+    questions: list[tuple[str, tuple[str, ...]]] = [("theorems", tuple(path))]
+    questions += [("findings", group) for group in (*((p,) for p in path), *itertools.combinations(path, 2))]
+    try:
+        places = {question: _place(*question, when, cache) for question in questions}
+    except RulesError as error:
+        report(error, {})
+        raise typer.Exit(1) from None
+    answers = {question: _remembered(place) for question, place in places.items()}
+    asked = [question for question, answer in answers.items() if answer is None]
+    if asked:
+        read_packs(path)  # findings are told before anything starts, and the processes find everything parsed
+        with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+            # The long ones first: the packs by the size of their texts.
+            asked.sort(key=lambda q: (len(q[1]) == 2, -sum(map(len, sources_of(list(q[1])).values()))))
+            for question, answer in zip(asked, pool.map(_answer, asked, itertools.repeat(when)), strict=True):
+                store(places[question], json.dumps(answer).encode())
+                answers[question] = answer
+    for answer in filter(None, answers.values()):
         for good, line in answer["lines"]:
             if every or not good:
                 out.print(line, soft_wrap=True)
@@ -75,7 +88,7 @@ def prove(
             keep.mkdir(parents=True, exist_ok=True)
             for name, data in answer["kept"].items():
                 (keep / name).write_bytes(base64.b64decode(data))
-    if any(answer["bad"] for answer in answers):
+    if any(answer["bad"] for answer in filter(None, answers.values())):
         raise typer.Exit(1)
 
 
@@ -83,31 +96,30 @@ Answer = dict[str, Any]
 """`lines`: (whether all is well, text); `kept`: files by name, in base64; `bad`: whether something is wrong."""
 
 
-def _remembered(
-    group: Sequence[str],
-    when: Day,
-    what: str,
-    folder: Path,
-    find: Callable[[Sequence[str]], Callable[[], Answer]],
-) -> Callable[[], Answer]:
-    """The answer found before for the same rule texts, day and code, its certificates checked again; or one that is
-    being found, and will be kept."""
+def _place(what: str, group: Sequence[str], when: Day, folder: Path) -> Path:
+    """Where the answer for these rule texts, this day and this code is kept."""
     texts = json.dumps([what, str(when), sorted(sources_of(list(group)).items())]).encode()
-    place = folder / (hashlib.sha256(texts + code()).hexdigest() + ".json")
+    return folder / (hashlib.sha256(texts + code()).hexdigest() + ".json")
+
+
+def _remembered(place: Path) -> Answer | None:
+    """An answer found before, its certificates checked again."""
     try:
         kept: Answer = json.loads(place.read_text(encoding="utf-8"))
         if not all(_checks(name.endswith(".claim"), data) for name, data in kept["kept"].items()):
             raise Bad("a stored certificate does not check")
-        return lambda: kept
+        return kept
     except (OSError, ValueError, KeyError, TypeError, AttributeError, Bad):
-        found = find(group)
+        return None
 
-    def finish() -> Answer:
-        answer = found()
-        keep(place, json.dumps(answer).encode())
-        return answer
 
-    return finish
+def _answer(question: tuple[str, tuple[str, ...]], when: Day) -> Answer:
+    what, group = question
+    if what == "theorems":
+        return _theorems(group, when)
+    if len(group) == 1:
+        return _alone(group[0], when)
+    return _together(group, when)
 
 
 @cache
@@ -128,87 +140,99 @@ def _theorems(group: Sequence[str], when: Day) -> Answer:
     return {"lines": lines, "kept": kept, "bad": len(kept) < len(answers)}
 
 
-@dataclass(slots=True)
-class _Asked:
-    """The questions about a group of packs, on their way."""
-
-    group: Sequence[str]
-    vocabulary: dict[str, Declared]
-    found: list[Future[list[Finding]]] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-
-    def answer(self) -> Answer:
-        """The answers, once all are there."""
-        found = [finding for future in self.found for finding in future.result()]
-        counts = Counter((f.kind, f.good) for f in found)
-        words = {True: "yes", False: "NO", None: "undecided"}
-        told = ", ".join(f"{kind}: {count} {words[good]}" for (kind, good), count in sorted(counts.items(), key=str))
-        tail = f"; {len(self.left)} about rows or clocks, judged by the interpreter alone" if self.left else ""
-        none = "nothing to decide" if len(self.group) == 1 else "no command in common"
-        lines = [(False, escape(f"{' + '.join(self.group)}: {told or none}{tail}"))]
-        lines += [(bool(f.good), "    " + escape(line)) for f in found for line in finding_lines(f, self.vocabulary)]
-        lines += [(True, "    " + escape(line)) for line in self.left]
-        kept = {}
-        for f in found:
-            if f.claim is not None:
-                name = "-".join([f.kind, *f.rules[:2], hashlib.sha256(f.claim).hexdigest()[:12]])
-                safe = "".join(x if x.isalnum() or x in "-_" else "-" for x in name)
-                kept[safe + ".claim"] = base64.b64encode(f.claim).decode()
-        return {"lines": lines, "kept": kept, "bad": any(f.kind in FAULTS and not f.good for f in found)}
+def _alone(item: str, when: Day) -> Answer:
+    """What can be said of the rules, tables and commands of one pack."""
+    program = read_packs([item])
+    core = to_core(program, when)
+    vocabulary = core.declared()
+    found: list[Finding] = []
+    left: list[str] = []
+    for subject, checked in _points(core):
+        instance, without = expressible(of_one(core, subject, checked))
+        left += without
+        if instance.rules:
+            analysis = Analysis(instance)
+            found += analysis.each_rule()
+            if checked in CONSISTENT_AT:
+                found += (Commands(Analysis(part), checked).some() for part in groups(analysis, checked))
+    for table in cases(program, core, when):
+        vocabulary |= table.vocabulary
+        found += tables.findings(table)
+    return _told((item,), vocabulary, found, left)
 
 
-class _Asker:
-    """Puts questions to the pool, each once."""
-
-    def __init__(self, pool: ThreadPoolExecutor, when: Day) -> None:
-        self.pool, self.when = pool, when
-        self.known: dict[bytes, Future[list[Finding]]] = {}
-
-    def findings(self, group: Sequence[str]) -> Callable[[], Answer]:
-        """What can be said of one pack, or of a pair."""
-        program = read_packs(list(group))
-        core = to_core(program, self.when)
-        asked = _Asked(group, core.declared())
-        alone = len(group) == 1
-        for subject, checked in sorted({(r.subject, point) for r in core.rules for point in r.checked}):
-            instance, without = expressible(of_one(core, subject, checked))
-            if alone:
-                asked.left += without
-            elif checked not in CONSISTENT_AT:
+def _together(group: Sequence[str], when: Day) -> Answer:
+    """Whether two packs that each leave a command leave one together; what is one pack's alone was asked there."""
+    if not _meet(*group):
+        return _told(group, {}, [], [])
+    core = to_core(read_packs(group), when)
+    alone = [to_core(read_packs([item]), when) for item in group]
+    found: list[Finding] = []
+    for subject, checked in _points(core, CONSISTENT_AT):
+        sides = [{key for key, _ in _parts(one, subject, checked)} for one in alone]
+        for key, part in _parts(core, subject, checked):
+            if key in set().union(*sides):
                 continue
-            if instance.rules:
-                analysis = Analysis(instance)
-                if alone:
-                    for rule in analysis.facts.rules:
-                        asked.found.append(self.pool.submit(lambda a, r: list(a.one_rule(r)), analysis, rule))
-                if checked in CONSISTENT_AT:
-                    for part in groups(analysis, checked):
-                        asked.found += self._commands(group, Analysis(part), checked)
-        if alone:
-            for table in cases(program, core, self.when):
-                asked.vocabulary |= table.vocabulary
-                asked.found.append(self.pool.submit(lambda x: list(tables.findings(x)), table))
-        return asked.answer
-
-    def _commands(self, group: Sequence[str], analysis: Analysis, checked: str) -> Iterator[Future[list[Finding]]]:
-        """Whether a pack always leaves a command, whether two fit together; a pair's question about rules that one pack
-        has alone was that pack's."""
-        facts = document(replace(analysis.facts, core=""))
-        about = {pack(rule.id) for rule in analysis.instance.rules}
-        sides = [_packs(item) & about for item in group]
-        pairs = list(itertools.product(*sides)) if len(sides) == 2 else []
-        for pair in [p for p in pairs if p[0] != p[1]] or [()]:
-            key = hashlib.sha256(json.dumps([checked, pair]).encode() + facts).digest()
-            if key not in self.known:
-                self.known[key] = self.pool.submit(_ask, analysis, checked, pair)
-            elif not pair and len(group) == 2:
-                continue
-            yield self.known[key]
+            commands = Commands(part, checked)
+            about = {pack(rule.id) for rule in part.instance.rules}
+            pairs = itertools.product(*(_packs(item) & about for item in group))
+            apart = [pair for pair in pairs if pair[0] != pair[1]]
+            found += [commands.together(*pair) for pair in apart] or [commands.some()]
+    return _told(group, core.declared(), found, [])
 
 
-def _ask(analysis: Analysis, checked: str, pair: Sequence[str]) -> list[Finding]:
-    commands = Commands(analysis, checked)
-    return [commands.together(*pair) if pair else commands.some()]
+def _points(core: Core, at: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Each subject at each point of the way at which rules look at it."""
+    return sorted({(r.subject, point) for r in core.rules for point in r.checked if not at or point in at})
+
+
+def _parts(core: Core, subject: str, checked: str) -> Iterator[tuple[bytes, Analysis]]:
+    """The blocking rules that bind choices together, each set by what it says."""
+    instance, _ = expressible(of_one(core, subject, checked))
+    if instance.rules:
+        for part in groups(Analysis(instance), checked):
+            analysis = Analysis(part)
+            yield document(replace(analysis.facts, core="")), analysis
+
+
+def _told(
+    group: Sequence[str], vocabulary: dict[str, Declared], found: Sequence[Finding], left: Sequence[str]
+) -> Answer:
+    counts = Counter((f.kind, f.good) for f in found)
+    words = {True: "yes", False: "NO", None: "undecided"}
+    told = ", ".join(f"{kind}: {count} {words[good]}" for (kind, good), count in sorted(counts.items(), key=str))
+    tail = f"; {len(left)} about rows or clocks, judged by the interpreter alone" if left else ""
+    none = "nothing to decide" if len(group) == 1 else "no command in common"
+    lines = [(len(group) == 2 and not found, escape(f"{' + '.join(group)}: {told or none}{tail}"))]
+    lines += [(bool(f.good), "    " + escape(line)) for f in found for line in finding_lines(f, vocabulary)]
+    lines += [(True, "    " + escape(line)) for line in left]
+    kept = {}
+    for f in found:
+        if f.claim is not None:
+            name = "-".join([f.kind, *f.rules[:2], hashlib.sha256(f.claim).hexdigest()[:12]])
+            safe = "".join(x if x.isalnum() or x in "-_" else "-" for x in name)
+            kept[safe + ".claim"] = base64.b64encode(f.claim).decode()
+    return {"lines": lines, "kept": kept, "bad": any(f.kind in FAULTS and not f.good for f in found)}
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two packs can have anything to say together: they look at one subject at one point of the way, or one
+    names what the other declares or sets, a rule of it, or the pack."""
+    (points, declared, packs, words), (points_, declared_, packs_, words_) = _speaks(one), _speaks(other)
+    return bool(points & points_ or (declared | packs) & words_ or (declared_ | packs_) & words)
+
+
+@cache
+def _speaks(item: str) -> tuple[frozenset[tuple[str, str]], frozenset[str], frozenset[str], frozenset[str]]:
+    """Subjects at points of the way, names that it declares or sets, packs, words outside texts and remarks."""
+    texts = {name: text for name, text in sources_of([item]).items() if name != str(VOCABULARY)}
+    found = [statement for name, text in texts.items() for statement in parse(text, name)]
+    points = {(s.subject, p) for s in found if isinstance(s, t.Rule) for p in s.checked if p in CONSISTENT_AT}
+    named = {str(getattr(s, "name", "")) for s in found if not isinstance(s, t.Pack | t.Rule | t.Theorem)}
+    bare = re.sub(r'"[^"\n]*"|--.*', " ", "\n".join(texts.values()))
+    own = _packs(item)
+    words = frozenset(re.findall(r"\w+", bare)) - own
+    return frozenset(points), frozenset(named), own, words
 
 
 @cache
