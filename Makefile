@@ -10,7 +10,8 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
 
-test: lint checkers
+test: $(STAMP)
+	$(MAKE) --no-print-directory -j2 lint checkers
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 lint: $(STAMP)
