@@ -16,7 +16,7 @@ from compiler.clear import cleared, positive
 from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
 from compiler.facts import TRUE, Fact, FactSet, negate
-from compiler.instance import Instance
+from compiler.instance import Instance, parts
 from compiler.intervals import Interval, admissible, closest
 from compiler.lower import CannotLower, conjunction, lower, lowerable
 from compiler.to_z3 import find
@@ -89,8 +89,12 @@ Answer = Proved | Refuted | Unknown
 
 
 def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
-    """A proof, a counterexample that the interpreter replays, or neither, for a claim about the rules of a subject."""
-    kept, _ = lowerable(instance)
+    """A proof, a counterexample that the interpreter replays, or neither, for a claim about the rules of a subject.
+
+    What is always or never allowed is not proved where a blocking rule about it is left out because facts cannot express
+    it. An induction or a look-ahead assumes less without it, and may be proved.
+    """
+    kept, left = lowerable(instance)
     vocabulary = {**instance.vocabulary, **{d.name: d for d in theorem.extra}}
     above_zero = positive(theorem.given, vocabulary)
     claim = [_demanding(theorem, cleared(part, above_zero)) for part in (theorem.given, core.negate(theorem.then))]
@@ -114,8 +118,20 @@ def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
         return Unknown(theorem, str(error))
     except Satisfiable:
         return Unknown(theorem, "a state was found in which the claim fails, but not by the search for one")
-    ruleset = document_digest(document(lower(kept)))
-    return replace(answer, ruleset=ruleset) if isinstance(answer, Proved) else answer
+    if not isinstance(answer, Proved):
+        return answer
+    unheard = _unheard(theorem, instance, kept)
+    if unheard:
+        return Unknown(theorem, "; ".join(text for text in left if any(f"`{rule}`" in text for rule in unheard)))
+    return replace(answer, ruleset=document_digest(document(lower(kept))))
+
+
+def _unheard(theorem: CoreTheorem, instance: Instance, kept: Instance) -> set[str]:
+    """The blocking rules that facts cannot express and that may refuse what the theorem says is allowed."""
+    about = theorem.effect if theorem.kind == "always_some" else theorem.cause
+    told = {rule.id for rule in kept.rules}
+    unheard = (rule for rule in instance.rules if rule.blocks and rule.id not in told and about)
+    return {r.id for r in unheard if r.rows is not None or any(about in core.names(node) for node in parts(r))}
 
 
 def _demanding(theorem: CoreTheorem, condition: core.Cond) -> core.CoreRule:
