@@ -91,8 +91,8 @@ Answer = Proved | Refuted | Unknown
 def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
     """A proof, a counterexample that the interpreter replays, or neither, for a claim about the rules of a subject.
 
-    What is always or never allowed is not proved where a blocking rule about it is left out because facts cannot express
-    it. An induction or a look-ahead assumes less without it, and may be proved.
+    What is always or never allowed is not proved where facts cannot express a blocking rule about it. An induction or a
+    look-ahead assumes less without it, and may be proved.
     """
     kept, left = lowerable(instance)
     vocabulary = {**instance.vocabulary, **{d.name: d for d in theorem.extra}}
