@@ -17,7 +17,7 @@ from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
 from compiler.facts import TRUE, Fact, FactSet, negate
 from compiler.instance import Instance, parts
-from compiler.intervals import Interval, admissible, closest
+from compiler.intervals import Interval, Intervals, admissible, closest
 from compiler.lower import CannotLower, conjunction, lower, lowerable
 from compiler.to_z3 import find
 from proofs.analyses import choices, rule_fact
@@ -191,23 +191,36 @@ def _always_some(theorem: CoreTheorem, facts: FactSet, given: Problem, command: 
     while len(policies) < MAX_POLICIES:
         policies.append(candidate)
         failing.append(negate(substitute(facts, rules, {command: candidate})))
-        state = _example(replace(given, facts=tuple(failing)))
+        failed = replace(given, facts=tuple(failing))
+        state = _example(failed)
         if state is None:
             break
-        state.pop(command, None)
-        here = Interval(Fraction(box[command][0]), Fraction(box[command][1]))
-        allowed = admissible(substitute(facts, rules, state), command, here)
-        found = closest(allowed, Fraction(0), 1)
-        if found is None:
+        allowed, found = _allowed(facts, rules, state, command)
+        if allowed and found is None:
+            # Between whole steps only: a state in whole steps may tell more.
+            state = _example(replace(failed, ints=frozenset(range(len(facts.variables))))) or state
+            allowed, found = _allowed(facts, rules, state, command)
+        if not allowed:
             tried = dict.fromkeys((*policies, *box[command]))
             played = tuple(_named(facts, {**state, command: Fraction(p)}) for p in tried)
+            del state[command]
             return Refuted(theorem, f"no {theorem.effect} is allowed", (_named(facts, state),), played)
+        if found is None:
+            return Unknown(theorem, f"in some state only {theorem.effect} between whole steps is allowed")
         candidate = found
     else:
         return Unknown(theorem, f"{MAX_POLICIES} constant policies do not cover every state")
     problem = replace(given, facts=tuple(failing))
     shown = ", ".join(f"{p} {facts.variables[command].unit}" for p in policies)
     return _certify(theorem, problem, f"one of {shown} is always allowed")
+
+
+def _allowed(facts: FactSet, rules: Fact, state: Mapping[int, Fraction], command: int) -> tuple[Intervals, int | None]:
+    """The commands that the rules allow in a state, and the one in whole steps that is nearest to zero, if any."""
+    low, high = facts.box()[command]
+    others = {i: v for i, v in state.items() if i != command}
+    allowed = admissible(substitute(facts, rules, others), command, Interval(Fraction(low), Fraction(high)))
+    return allowed, closest(allowed, Fraction(0), 1)
 
 
 def _monotone(theorem: CoreTheorem, facts: FactSet, given: Problem, cause: int) -> Answer:

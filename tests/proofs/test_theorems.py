@@ -331,6 +331,12 @@ TOYS = {
         Unknown,
         "rule `toy/r0`: a whole multiple cannot be written as facts",
     ),
+    "half a step is neither a command nor none": (
+        "some active_power is always allowed",
+        ["2 * active_power must equal 1 W"],
+        Unknown,
+        "in some state only active_power between whole steps is allowed",
+    ),
     "a limit that nobody has chosen": (
         "some active_power is always allowed",
         ["active_power must be at most 5 kW", "active_power must be at most open_value"],
