@@ -81,6 +81,18 @@ def of_pool(core: c.Core, checked: str, members: Mapping[str, Mapping[str, Value
     return Instance("pool", core.digest, vocabulary, tuple(rules))
 
 
+def told_apart_by(core: c.Core) -> tuple[str, ...]:
+    """The members' quantities that decide which members the sums of pool rules count."""
+    found: set[str] = set()
+    waiting: list[c.Expr | c.Cond] = [part for r in core.rules if r.subject == "pool" for part in parts(r)]
+    while waiting:
+        node = waiting.pop()
+        waiting += c.children(node)
+        if isinstance(node, c.Over):
+            found.update(c.names(node.condition))
+    return tuple(sorted(found))
+
+
 def _of_member(rule: c.CoreRule, member: str) -> c.CoreRule:
     return _written(replace(rule, id=f"{rule.id}@{member}"), member, {})
 

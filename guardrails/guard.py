@@ -17,7 +17,7 @@ from compiler.core import Core
 from compiler.document import document, document_digest
 from compiler.facts import FactSet, RuleFact, holds
 from compiler.inputs import in_range
-from compiler.instance import Instance, of_one, of_pool
+from compiler.instance import Instance, of_one, of_pool, told_apart_by
 from compiler.lower import lower
 from compiler.to_exact import Finding, Subject, Unusable, Value, Verdict, judge
 from guardrails.repair import closest_command
@@ -107,6 +107,7 @@ class Guard:
         self._ledger, self._sealer, self._clock, self._wall = ledger, sealer, clock_ns, wall
         self._theorems, self._keep = list(theorems), keep
         self._cache: dict[object, _Rules] = {}
+        self._told_apart_by = told_apart_by(core)
         self._sequence = len(ledger)
 
     def check(self, request: Request) -> tuple[Finding, ...]:
@@ -137,9 +138,10 @@ class Guard:
         Raises `ValueError` naming the member whose registration the pool's rules need and lack.
         """
         requests = [self._checked(r) for r in requests]
-        members = {r.unit: r.state for r in requests}
-        phases = tuple((m, str(s.get("phase"))) for m, s in members.items())
-        rules = self._cached((pool, phases), lambda: of_pool(self.core, "command", members))
+        members = {r.unit: {n: v for n, v in r.state.items() if n != COMMANDED} for r in requests}
+        # INVARIANT: two pools share their rules only where the sums count the same members.
+        alike = tuple((m, *(s.get(n) for n in self._told_apart_by)) for m, s in members.items())
+        rules = self._cached((pool, alike), lambda: of_pool(self.core, "command", members))
         values: dict[str, Value] = {}
         requested: dict[str, int | None] = {}
         grid: dict[str, int] = {}

@@ -16,8 +16,8 @@ from compiler.clear import cleared, positive
 from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
 from compiler.facts import TRUE, Fact, FactSet, negate
-from compiler.instance import Instance
-from compiler.intervals import Interval, admissible, closest
+from compiler.instance import Instance, parts
+from compiler.intervals import Interval, Intervals, admissible, closest
 from compiler.lower import CannotLower, conjunction, lower, lowerable
 from compiler.to_z3 import find
 from proofs.analyses import choices, rule_fact
@@ -89,8 +89,12 @@ Answer = Proved | Refuted | Unknown
 
 
 def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
-    """A proof, a counterexample that the interpreter replays, or neither, for a claim about the rules of a subject."""
-    kept, _ = lowerable(instance)
+    """A proof, a counterexample that the interpreter replays, or neither, for a claim about the rules of a subject.
+
+    What is always or never allowed is not proved where facts cannot express a blocking rule about it. An induction or a
+    look-ahead assumes less without it, and may be proved.
+    """
+    kept, left = lowerable(instance)
     vocabulary = {**instance.vocabulary, **{d.name: d for d in theorem.extra}}
     above_zero = positive(theorem.given, vocabulary)
     claim = [_demanding(theorem, cleared(part, above_zero)) for part in (theorem.given, core.negate(theorem.then))]
@@ -114,8 +118,20 @@ def prove(theorem: CoreTheorem, instance: Instance) -> Answer:
         return Unknown(theorem, str(error))
     except Satisfiable:
         return Unknown(theorem, "a state was found in which the claim fails, but not by the search for one")
-    ruleset = document_digest(document(lower(kept)))
-    return replace(answer, ruleset=ruleset) if isinstance(answer, Proved) else answer
+    if not isinstance(answer, Proved):
+        return answer
+    unheard = _unheard(theorem, instance, kept)
+    if unheard:
+        return Unknown(theorem, "; ".join(text for text in left if any(f"`{rule}`" in text for rule in unheard)))
+    return replace(answer, ruleset=document_digest(document(lower(kept))))
+
+
+def _unheard(theorem: CoreTheorem, instance: Instance, kept: Instance) -> set[str]:
+    """The blocking rules that facts cannot express and that may refuse what the theorem says is allowed."""
+    about = theorem.effect if theorem.kind == "always_some" else theorem.cause
+    told = {rule.id for rule in kept.rules}
+    unheard = (rule for rule in instance.rules if rule.blocks and rule.id not in told and about)
+    return {r.id for r in unheard if r.rows is not None or any(about in core.names(node) for node in parts(r))}
 
 
 def _demanding(theorem: CoreTheorem, condition: core.Cond) -> core.CoreRule:
@@ -175,23 +191,36 @@ def _always_some(theorem: CoreTheorem, facts: FactSet, given: Problem, command: 
     while len(policies) < MAX_POLICIES:
         policies.append(candidate)
         failing.append(negate(substitute(facts, rules, {command: candidate})))
-        state = _example(replace(given, facts=tuple(failing)))
+        failed = replace(given, facts=tuple(failing))
+        state = _example(failed)
         if state is None:
             break
-        state.pop(command, None)
-        here = Interval(Fraction(box[command][0]), Fraction(box[command][1]))
-        allowed = admissible(substitute(facts, rules, state), command, here)
-        found = closest(allowed, Fraction(0), 1)
-        if found is None:
+        allowed, found = _allowed(facts, rules, state, command)
+        if allowed and found is None:
+            # Between whole steps only: a state in whole steps may tell more.
+            state = _example(replace(failed, ints=frozenset(range(len(facts.variables))))) or state
+            allowed, found = _allowed(facts, rules, state, command)
+        if not allowed:
             tried = dict.fromkeys((*policies, *box[command]))
             played = tuple(_named(facts, {**state, command: Fraction(p)}) for p in tried)
+            del state[command]
             return Refuted(theorem, f"no {theorem.effect} is allowed", (_named(facts, state),), played)
+        if found is None:
+            return Unknown(theorem, f"in some state only {theorem.effect} between whole steps is allowed")
         candidate = found
     else:
         return Unknown(theorem, f"{MAX_POLICIES} constant policies do not cover every state")
     problem = replace(given, facts=tuple(failing))
     shown = ", ".join(f"{p} {facts.variables[command].unit}" for p in policies)
     return _certify(theorem, problem, f"one of {shown} is always allowed")
+
+
+def _allowed(facts: FactSet, rules: Fact, state: Mapping[int, Fraction], command: int) -> tuple[Intervals, int | None]:
+    """The commands that the rules allow in a state, and the one in whole steps that is nearest to zero, if any."""
+    low, high = facts.box()[command]
+    others = {i: v for i, v in state.items() if i != command}
+    allowed = admissible(substitute(facts, rules, others), command, Interval(Fraction(low), Fraction(high)))
+    return allowed, closest(allowed, Fraction(0), 1)
 
 
 def _monotone(theorem: CoreTheorem, facts: FactSet, given: Problem, cause: int) -> Answer:

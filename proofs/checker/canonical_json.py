@@ -30,7 +30,7 @@ def loads(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise NotCanonical("the text is too long")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no, parse_int=_int)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=_no, parse_int=_int)
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"not JSON: {error}") from error
     if dumps(value) != data:
@@ -38,7 +38,9 @@ def loads(data: bytes) -> Any:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values, for `json.loads`; raises `NotCanonical` when a key stands twice: people read
+    the first, programs the last."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise NotCanonical("a key stands twice")

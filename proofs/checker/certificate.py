@@ -28,7 +28,9 @@ from typing import Any
 Fact = tuple[Any, ...]
 Tree = tuple[Any, ...]
 Bound = int | None
+Box = Sequence[tuple[Bound, Bound]]
 
+TRUE: Fact = ("A", ())
 MAX_POSITIONS = 100_000
 MAX_BITS = 4096
 MAX_NODES = 100_000
@@ -64,8 +66,10 @@ def _variable(value: object, n: int) -> int:
     return value
 
 
-def check_facts(facts: Sequence[object], n: int) -> None:
+def check_facts(facts: object, n: int) -> None:
     """Raises `Bad` unless the facts are well formed over n variables."""
+    if type(facts) is not tuple:
+        raise Bad("facts are a tuple")
     for _ in range(MAX_DEPTH + 1):
         below: list[object] = []
         for fact in facts:
@@ -102,10 +106,12 @@ def check_problem(problem: Problem) -> None:
     n = problem.n
     if type(n) is not int or not 0 <= n <= MAX_POSITIONS or len(problem.box) != n:
         raise Bad("the box must bound each variable")
-    for low, high in problem.box:
-        for end in (low, high):
-            if end is not None:
-                whole(end)
+    for part, size in ((problem.box, 2), (problem.products, 3)):
+        if type(part) is not tuple or any(type(item) is not tuple or len(item) != size for item in part):
+            raise Bad("a range is a pair, a product a triple")
+    for end in (end for ends in problem.box for end in ends):
+        if end is not None:
+            whole(end)
     for i in problem.ints:
         _variable(i, n)
     seen: set[int] = set()
@@ -133,31 +139,30 @@ def _corners(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bou
 
 
 class _Context:
-    """What holds at a node: linear facts, disjunctions and the box. Never changed: a branch makes its own."""
+    """What holds at a node: linear facts, disjunctions and the box.
+
+    One list of each serves the whole tree, walked depth first: to enter a node cuts them back to what its parent holds.
+    """
 
     __slots__ = ("box", "choices", "linear")
 
-    def __init__(self, linear: list[Fact], choices: list[tuple[Fact, ...]], box: list[tuple[Bound, Bound]]) -> None:
-        self.linear, self.choices, self.box = linear, choices, box
+    def __init__(self) -> None:
+        self.linear: list[Fact] = []
+        self.choices: list[tuple[Fact, ...]] = []
+        self.box: Box = []
 
-    def plus(self, fact: Fact) -> _Context:
-        """What holds where the fact holds too."""
-        if fact[0] == "L":
-            return _Context([*self.linear, fact], self.choices, self.box)
-        linear, choices, stack = list(self.linear), list(self.choices), [fact]
+    def enter(self, rows: int, splits: int, box: Box, fact: Fact) -> None:
+        """What held with so many linear facts and disjunctions, inside the box, where the fact holds too."""
+        del self.linear[rows:], self.choices[splits:]
+        self.box, stack = box, [fact]
         while stack:
             part = stack.pop()
             if part[0] == "L":
-                linear.append(part)
+                self.linear.append(part)
             elif part[0] == "A":
                 stack += reversed(part[1])
             else:
-                choices.append(part[1])
-        return _Context(linear, choices, self.box)
-
-    def within(self, i: int, low: Bound, high: Bound) -> _Context:
-        """What holds where variable i lies between these bounds."""
-        return _Context(self.linear, self.choices, [*self.box[:i], (low, high), *self.box[i + 1 :]])
+                self.choices.append(part[1])
 
 
 def refutes(problem: Problem, certificate: Tree) -> bool:
@@ -167,16 +172,17 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
     """
     check_problem(problem)
     products = {(x, y): w for w, x, y in problem.products}
-    root = _Context([], [], list(problem.box)).plus(("A", problem.facts))
-    stack: list[tuple[Tree, _Context, int]] = [(certificate, root, 0)]
-    nodes = 0
+    context, nodes = _Context(), 0
+    stack: list[tuple[Tree, int, int, int, Box, Fact]] = [(certificate, 0, 0, 0, problem.box, ("A", problem.facts))]
     while stack:
-        tree, context, depth = stack.pop()
+        tree, depth, rows, splits, box, fact = stack.pop()
         nodes += 1
         if nodes > MAX_NODES or depth > MAX_DEPTH or type(tree) is not tuple or not tree:
             raise Bad("the certificate is too large, too deep or no tree")
+        context.enter(rows, splits, box, fact)
+        here = depth + 1, len(context.linear), len(context.choices)
         if tree[0] == "F" and len(tree) == 2:
-            if not leaf(tree[1], context.linear, context.box):
+            if not leaf(tree[1], context.linear, box):
                 return False
         elif tree[0] == "S" and len(tree) == 3:
             _, k, trees = tree
@@ -185,41 +191,40 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
             members = context.choices[k]
             if type(trees) is not tuple or len(trees) != len(members):
                 raise Bad("a split needs one tree for each member")
-            stack += [(sub, context.plus(fact), depth + 1) for sub, fact in zip(trees, members, strict=True)]
+            stack += [(sub, *here, box, member) for sub, member in zip(trees, members, strict=True)]
         elif tree == ("X",):
-            if not any(low is not None and high is not None and low > high for low, high in context.box):
+            if not any(low is not None and high is not None and low > high for low, high in box):
                 return False
         else:
-            stack += [(sub, inner, depth + 1) for sub, inner in _branches(tree, context, problem, products)]
+            stack += [(sub, *here, ends, more) for sub, ends, more in _branches(tree, context, problem, products)]
     return True
 
 
 def _branches(
     tree: Tree, context: _Context, problem: Problem, products: dict[tuple[int, int], int]
-) -> list[tuple[Tree, _Context]]:
-    """What a node that splits no disjunction leaves to be refuted."""
+) -> list[tuple[Tree, Box, Fact]]:
+    """What a node that splits no disjunction leaves to be refuted: in which box, and where which fact holds too."""
+    box = context.box
     match tree:
         case ("I", i, c, left, right):
             if _variable(i, problem.n) not in problem.ints:
                 raise Bad("the variable of a whole-number split need not be whole")
             whole(c)
-            low, high = context.box[i]
-            below = context.within(i, low, c if high is None else min(c, high))
-            above = context.within(i, c + 1 if low is None else max(c + 1, low), high)
-            return [(left, below), (right, above)]
+            low, high = box[i]
+            below = [*box[:i], (low, c if high is None else min(c, high)), *box[i + 1 :]]
+            above = [*box[:i], (c + 1 if low is None else max(c + 1, low), high), *box[i + 1 :]]
+            return [(left, below, TRUE), (right, above, TRUE)]
         case ("C", terms, b, left, right):
             check_facts((("L", terms, b, False),), problem.n)
-            below = context.plus(("L", terms, b, False))
-            above = context.plus(("L", tuple((i, -a) for i, a in terms), -b, True))
-            return [(left, below), (right, above)]
+            less: Fact = ("L", terms, b, False)
+            return [(left, box, less), (right, box, negate(less))]
         case ("P", i, j, sub):
-            row = product(operand(i, context), operand(j, context), products)
-            return [(sub, context.plus(row))]
+            return [(sub, box, product(operand(i, context), operand(j, context), products))]
         case _:
             raise Bad("unknown kind of certificate node")
 
 
-def leaf(multipliers: object, linear: Sequence[Fact], box: Sequence[tuple[Bound, Bound]]) -> bool:
+def leaf(multipliers: object, linear: Sequence[Fact], box: Box) -> bool:
     """Whether the weighted sum of linear facts cannot hold inside the box."""
     if type(multipliers) is not tuple:
         raise Bad("a leaf holds pairs")

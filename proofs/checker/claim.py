@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from proofs.checker.canonical_json import once
 from proofs.checker.certificate import MAX_BITS, MAX_DEPTH, MAX_NODES, MAX_POSITIONS, Bad, Fact, Problem, Tree, whole
 
 Found = TypeVar("Found")
@@ -36,7 +37,7 @@ def claim_from_json(data: bytes) -> tuple[Problem, Tree]:
     if len(data) > MAX_BYTES:
         raise Bad("the claim is too large")
     try:
-        raw = json.loads(data, parse_float=_refuse, parse_constant=_refuse)
+        raw = json.loads(data, parse_float=_refuse, parse_constant=_refuse, object_pairs_hook=once)
         found = raw["problem"]
         box, products, facts = (_tuples(found[key], 0) for key in ("box", "products", "facts"))
         ints = found["ints"]

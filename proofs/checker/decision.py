@@ -15,6 +15,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
+from proofs.checker.canonical_json import once
 from proofs.checker.certificate import Bad, Fact, Problem, check_facts, negate, refutes, whole
 from proofs.checker.claim import from_bytes
 
@@ -47,7 +48,7 @@ class Document:
 def parse_document(data: bytes) -> Document:
     """The document of some canonical bytes; raises `Bad` for anything that does not follow its form."""
     try:
-        raw = json.loads(data)
+        raw = json.loads(data, object_pairs_hook=once)
         if raw["type"] != "lexwatt/ruleset/v1":
             raise Bad("the rule set document is of an unknown type")
         variables = raw["variables"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product as combinations
@@ -241,6 +242,28 @@ def test_malformed_trees_are_refused(tree: Tree) -> None:
 def test_malformed_problems_are_refused(problem: Problem) -> None:
     with pytest.raises(Bad):
         refutes(problem, ("X",))
+
+
+def test_a_wide_split_of_many_facts_is_walked_in_the_room_of_one_branch() -> None:
+    idle: Fact = ("L", (), 0, False)
+    problem = Problem(1, ((0, 1),), frozenset(), (), ((*(idle,) * 20_000, ("O", (idle,) * 2_000))))
+    tracemalloc.start()
+    assert not refutes(problem, ("S", 0, (("X",),) * 2_000))
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_branches_of_a_branch_see_what_stands_above_them_and_nothing_beside() -> None:
+    low_half, high_half = low({0: 1}, 0), low({0: -1}, -1)
+    split: Fact = ("O", (("A", (low_half, ("O", (high_half, low({0: -1}, -2))))), high_half))
+    problem = Problem(1, ((0, 1),), frozenset(), (), (split, low({0: 1}, 0)))
+    inner: Tree = ("S", 1, (("F", ((1, 1), (2, 1))), ("F", ((1, 1), (2, 1)))))
+    assert refutes(problem, ("S", 0, (inner, ("F", ((0, 1), (1, 1))))))
+    for astray in (2, 3):
+        with pytest.raises(Bad):
+            refutes(problem, ("S", 0, (inner, ("F", ((0, 1), (astray, 1))))))
+    with pytest.raises(Bad):
+        refutes(problem, ("S", 0, (inner, ("S", 1, (("F", ((0, 1), (1, 1))), ("F", ((0, 1), (1, 1))))))))
 
 
 def test_an_empty_box_is_shown_by_x_and_nothing_else_is() -> None:

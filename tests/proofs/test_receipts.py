@@ -17,7 +17,7 @@ import pytest
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
 from proofs.checker.certificate import Bad
-from proofs.checker.decision import check_decision
+from proofs.checker.decision import check_decision, parse_document
 from proofs.checker.receipt import read_record, verify_receipt
 from proofs.keys import load_or_create
 from proofs.ledger import Ledger
@@ -86,6 +86,15 @@ def test_another_key_or_document_does_not_do(kept: Kept, tmp_path: Path) -> None
         verify_receipt(receipts["admitted"], vkey, documents["pool"])
     with pytest.raises(Bad, match="another rule set"):
         verify_receipt(receipts["admitted"], vkey, documents["admitted"].replace(b"50200", b"50300"))
+
+
+def test_a_document_that_says_a_thing_twice_is_refused(kept: Kept) -> None:
+    data = kept[2]["admitted"]
+    parse_document(data)
+    for twice in (data.replace(b'"rules":', b'"rules":[],"rules":', 1), data.replace(b'"low":', b'"low":0,"low":', 1)):
+        assert twice != data
+        with pytest.raises(Bad, match="twice"):
+            parse_document(twice)
 
 
 def predicate_of(receipt: bytes) -> dict[str, Any]:

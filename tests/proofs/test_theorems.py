@@ -325,6 +325,42 @@ TOYS = {
         Unknown,
         "the interpreter finds that `toy/r1` does not let it pass",
     ),
+    "no whole multiple among what is left": (
+        "some active_power is always allowed",
+        ["active_power must be a whole multiple of 7 W", "active_power must be between 1 W and 2 W"],
+        Unknown,
+        "rule `toy/r0`: a whole multiple cannot be written as facts",
+    ),
+    "half a step is neither a command nor none": (
+        "some active_power is always allowed",
+        ["2 * active_power must equal 1 W"],
+        Unknown,
+        "in some state only active_power between whole steps is allowed",
+    ),
+    "a limit that nobody has chosen": (
+        "some active_power is always allowed",
+        ["active_power must be at most 5 kW", "active_power must be at most open_value"],
+        Unknown,
+        "rule `toy/r1`: parameter `open_value`, which nobody has chosen, cannot be written as facts",
+    ),
+    "a multiple that the cause stretches": (
+        "raising reference_power never allows more active_power",
+        [
+            "active_power + reference_power must be a whole multiple of 3 W",
+            "it must hold that active_power <= 5 kW or reference_power < 0 W",
+        ],
+        Unknown,
+        "rule `toy/r0`: a whole multiple cannot be written as facts",
+    ),
+    "a multiple that the cause does not touch": (
+        "raising frequency never allows more active_power",
+        [
+            "it must hold that active_power <= 5 kW or frequency < 50 Hz",
+            "active_power must be a whole multiple of 3 kW",
+        ],
+        Proved,
+        "",
+    ),
     "what another rule forbids does not count": (
         "raising frequency never allows more active_power",
         ["it must hold that active_power <= 5 kW or frequency >= 50 Hz", "active_power must be at most 5 kW"],

@@ -215,6 +215,13 @@ def test_both_forms_say_the_same() -> None:
         '{"problem": {"box": [[1, 0]], "ints": [0, 0], "products": [], "facts": []}, "certificate": ["X"]}',
         '{"problem": {"box": [[1, 0]], "ints": [], "products": [], "facts": []}, "certificate": ' + "[" * 2000,
         '{"problem": {"box": {"0": 1}, "ints": [], "products": [], "facts": []}, "certificate": ["X"]}',
+        '{"problem": {"box": [5], "ints": [], "products": [], "facts": []}, "certificate": ["X"]}',
+        '{"problem": {"box": [[1]], "ints": [], "products": [], "facts": []}, "certificate": ["X"]}',
+        '{"problem": {"box": "F", "ints": [], "products": [], "facts": []}, "certificate": ["X"]}',
+        '{"problem": {"box": [[1, 0]], "ints": [], "products": [[0, 1]], "facts": []}, "certificate": ["X"]}',
+        '{"problem": {"box": [[1, 0]], "ints": [], "products": 5, "facts": []}, "certificate": ["X"]}',
+        '{"problem": {"box": [[1, 0]], "ints": [], "products": [], "facts": 5}, "certificate": ["X"]}',
+        '{"problem": {"box": [], "box": [[1, 0]], "ints": [], "products": [], "facts": []}, "certificate": ["X"]}',
     ],
 )
 def test_hostile_readable_claims_are_refused(text: str) -> None:
