@@ -307,6 +307,7 @@ class Guard:
                     "verdict": f.verdict.value,
                     "margin": None if f.margin is None else decimal(f.margin / f.rule.unit.factor),
                     "unit": f.rule.unit.text,
+                    "tier": "safety",
                 }
                 for f in findings
             ],
@@ -315,6 +316,13 @@ class Guard:
             "certificate": None,
             "gap": 0,
             "theorems": self._theorems,
+            "policy": None,
+            "service_class": None,
+            "recorded": "before",
+            "yielded": [],
+            "rows": [],
+            "interpreted": [],
+            "content": None,
         }
 
     def _certificate(self, case: _Case, predicate: dict[str, Any]) -> str | None:

@@ -17,7 +17,9 @@ from proofs.checker.note import Checkpoint, decode64, open_checkpoint, parse_vke
 
 HEADER = "c2sp.org/tlog-proof@v1"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "lexwatt/decision/v1"
+PREDICATE_TYPE = "lexwatt/decision/v2"
+FIRST_TYPE = "lexwatt/decision/v1"
+"""Records from before there were policies: no tier yields, all was recorded before it was done."""
 MAX_BYTES = 1_000_000
 
 
@@ -62,7 +64,7 @@ def read_record(record: bytes) -> dict[str, Any]:
     """The predicate of a record; raises `Bad` unless it is a canonical Statement whose subject names the predicate."""
     try:
         statement = loads(record)
-        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] != PREDICATE_TYPE:
+        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] not in (PREDICATE_TYPE, FIRST_TYPE):
             raise Bad("the record is of an unknown type")
         predicate = statement["predicate"]
         name = f"{predicate['id']}/{predicate['sequence']}"
