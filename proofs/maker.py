@@ -8,7 +8,7 @@ point gets wrong is cut off by products of rows and bounds.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -16,7 +16,8 @@ from typing import Any
 
 from compiler import child
 from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes
-from proofs.checker.decision import decision_problem, parse_document
+from proofs.checker.decision import decision_problem, nothing_problem, parse_document
+from proofs.checker.policy import NO_POLICY, Policy
 from proofs.encode import to_bytes
 
 QUERY_MS = 5000
@@ -87,12 +88,26 @@ def search(problem: Problem, seconds: float) -> tuple[str, Any]:
         return "undecided", str(error)
 
 
-def decision_certificate(document: bytes, predicate: Mapping[str, Any], seconds: float = 60.0) -> bytes:
+def decision_certificate(
+    document: bytes, predicate: Mapping[str, Any], seconds: float = 60.0, policy: Policy = NO_POLICY
+) -> bytes:
     """The certificate that a repaired command is the closest, or that nothing was admissible, in binary form.
 
     Raises `Satisfiable` where something closer is admissible, `Undecided` at a limit.
     """
-    return to_bytes(refute(decision_problem(parse_document(document), dict(predicate)), seconds))
+    return to_bytes(refute(decision_problem(parse_document(document), dict(predicate), policy), seconds))
+
+
+def nothing_certificate(
+    document: bytes, predicate: Mapping[str, Any], policy: Policy, tiers: Collection[str], seconds: float = 60.0
+) -> bytes:
+    """The certificate that in the recorded state no command complies with the rules of some tiers, in binary form.
+
+    Raises `Satisfiable` where one does, `Undecided` at a limit.
+    """
+    parsed = parse_document(document)
+    rules = [r for r in parsed.rules if r.blocks and policy.tier(r.id) in tiers]
+    return to_bytes(refute(nothing_problem(parsed, predicate, rules), seconds))
 
 
 @dataclass(slots=True)
