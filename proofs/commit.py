@@ -30,9 +30,9 @@ class Overloaded(Exception):
 class Committer:
     """A thread that appends what was submitted. Close it, or use it as a context.
 
-    A future that has a result stands for durable records under a signed checkpoint. When an append fails, everything that
-    waits fails with that error, and nothing is taken any more: whether the failed batch was stored is only known once
-    the ledger has been opened again.
+    A future that has a result stands for durable records under a signed checkpoint. When an append fails, everything
+    that waits fails with that error, and nothing is taken any more: whether the failed batch was stored is only known
+    once the ledger has been opened again.
     """
 
     def __init__(self, log: Log, *, most_waiting: int = 20_000, most_at_once: int = 5_000) -> None:
@@ -61,8 +61,8 @@ class Committer:
     def submit(self, records: Sequence[bytes]) -> Future[Entries]:
         """The places of records, once they are durable; they stand one after the other.
 
-        Raises `Overloaded` when too many wait, `LedgerStopped` after a failure or once closed, and `ValueError` for more
-        records than one commit takes.
+        Raises `Overloaded` when too many wait, `LedgerStopped` after a failure or once closed, and `ValueError` for
+        more records than one commit takes.
         """
         future: Future[Entries] = Future()
         if not records:

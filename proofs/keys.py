@@ -49,7 +49,7 @@ class SigningKey:
         return f"{body}\n{self.line(body)}"
 
     def cosign(self, body: str, at: int) -> str:
-        """A witness's signature line of a checkpoint's text at a time, in seconds since 1970 (C2SP tlog-cosignature)."""
+        """A witness's signature line of a checkpoint's text, in seconds since 1970 (C2SP tlog-cosignature)."""
         signed = self._private.sign(cosigned_text(body, at))
         return f"— {self.name} {_base64(self.cosigner.key_id + at.to_bytes(8, 'big') + signed)}\n"
 

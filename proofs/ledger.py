@@ -255,7 +255,7 @@ class Reader:
         note = self.checkpoint_of(size)
         proof, record = tree.inclusion(index, size), self.record(index)
         signed = parse_checkpoint(parse_note(note).body)
-        if not verify_inclusion(index, signed.size, leaf_hash(record), proof, signed.root):
+        if signed.size != size or not verify_inclusion(index, size, leaf_hash(record), proof, signed.root):
             raise LedgerDamaged(f"record {index} cannot be shown to stand under the checkpoint of {size} records")
         hashes = "".join(base64.b64encode(h).decode() + "\n" for h in proof)
         return f"{HEADER}\nextra {base64.b64encode(record).decode()}\nindex {index}\n{hashes}\n{note}"

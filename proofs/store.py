@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Engine, Integer, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Field, SQLModel, col, create_engine, select
 
 from proofs.migrations import EDITIONS
@@ -316,12 +317,15 @@ class Store:
 
 @contextmanager
 def damage() -> Iterator[None]:
-    """Turns a database that cannot be read into `LedgerDamaged`; one that cannot be reached stays what it is."""
+    """Turns a database whose content cannot be read into `LedgerDamaged`; one that cannot be reached stays that."""
     try:
         yield
+    except ProgrammingError as error:
+        raise LedgerDamaged(f"the tables are not the ledger's: {error.orig}") from error
     except OperationalError as error:
-        if "no such table" in str(error.orig) or "no such column" in str(error.orig):
-            raise LedgerDamaged(f"a table is missing: {error.orig}") from error
+        # SQLite's plain error is a missing table; one without a number is the driver's, about a value of another type.
+        if isinstance(error.orig, sqlite3.Error) and getattr(error.orig, "sqlite_errorcode", 1) == sqlite3.SQLITE_ERROR:
+            raise LedgerDamaged(f"the tables are not the ledger's: {error.orig}") from error
         raise
     except DatabaseError as error:
         # SQLite's name for a file that is no database, or whose pages do not fit together.

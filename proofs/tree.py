@@ -1,7 +1,7 @@
 """The RFC 6962 tree of a log, in tiles of 256 hashes (C2SP tlog-tiles).
 
-Tiles that are full never change and are fetched when a proof needs them; only the unfinished tile of each level is held,
-so a tree takes the same few kilobytes whatever its size.
+Tiles that are full never change and are fetched when a proof needs them; only the unfinished tile of each level is
+held, so a tree takes the same few kilobytes whatever its size.
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ class Cluster:
         """Starts the server, after a crash too."""
         options = f"-c listen_addresses= -c unix_socket_directories={self.folder}"
         options += " -c shared_buffers=32MB -c max_connections=30"
-        self.run("pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-o", options)
+        self.run(
+            "pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-o", options
+        )
 
     def stop(self, how: str = "fast") -> None:
         """Stops the server; `immediate` is a crash, after which it recovers from its own log."""

@@ -50,7 +50,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom a receipt's reader trusts: the log's first key, the hand-overs to later ones, witnesses, how many of them."""
+    """Whom a receipt's reader trusts: the log's first key, hand-overs to later ones, witnesses and how many of them."""
 
     vkey: str
     handovers: Sequence[bytes] = ()
@@ -106,9 +106,9 @@ def _placed(receipt: bytes) -> tuple[bytes, int, Checkpoint, str]:
 def key_chain(vkey: str, handovers: Sequence[bytes]) -> list[tuple[int, VerifierKey]]:
     """The log's keys in turn, each with the size of the first tree that it signs for, from the first key on.
 
-    A hand-over is the receipt of its record under the checkpoint that it ends; old and new key sign that checkpoint, and
-    the old key the record, since whoever can get a record into a log must not be able to hand the log over. Raises
-    `Bad` for one that does not follow.
+    A hand-over is the receipt of its record under the checkpoint that it ends; both keys sign that checkpoint, and the
+    old key the record, since whoever can get a record into a log must not be able to hand the log over. Raises `Bad`
+    for one that does not follow.
     """
     chain = [(0, parse_vkey(vkey))]
     for receipt in handovers:

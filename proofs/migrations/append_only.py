@@ -10,14 +10,14 @@ def protect(table: str, inserts: str = "") -> None:
     """
     if op.get_bind().dialect.name == "sqlite":
         if inserts:
+            there = f"EXISTS (SELECT 1 FROM {table} WHERE {inserts} = NEW.{inserts})"  # noqa: S608
             op.execute(
-                f"CREATE TRIGGER {table}_replace BEFORE INSERT ON {table} "
-                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {inserts} = NEW.{inserts}) "
+                f"CREATE TRIGGER {table}_replace BEFORE INSERT ON {table} WHEN {there} "
                 "BEGIN SELECT raise(abort, 'the ledger is append-only'); END"
             )
             return
         for act in ("UPDATE", "DELETE"):
-            # An edition before these could make the triggers by itself.
+            # A store may have them from before editions were counted.
             op.execute(f"DROP TRIGGER IF EXISTS {table}_{act.lower()}")
             op.execute(
                 f"CREATE TRIGGER {table}_{act.lower()} BEFORE {act} ON {table} "
@@ -28,6 +28,8 @@ def protect(table: str, inserts: str = "") -> None:
             "CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
         )
+        for act in ("change", "truncate"):
+            op.execute(f"DROP TRIGGER IF EXISTS {table}_{act} ON {table}")
         op.execute(
             f"CREATE TRIGGER {table}_change BEFORE UPDATE OR DELETE ON {table} "
             "FOR EACH ROW EXECUTE FUNCTION ledger_append_only()"

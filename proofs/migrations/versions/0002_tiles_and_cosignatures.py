@@ -47,7 +47,7 @@ def upgrade() -> None:
             )
         if len(rows) < AT_ONCE:
             break
-    for table in ("tile", "cosignature"):
+    for table in ("record", "checkpoint", "tile", "cosignature"):
         protect(table)
     protect("record", inserts='"index"')
     protect("checkpoint", inserts="size")
