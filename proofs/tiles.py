@@ -61,6 +61,7 @@ def export(log: Reader, first: int, size: int, folder: Path) -> int:
         written += _write(folder / "tile" / kind / path_of(index, width), data)
     if before:
         written += _write(folder / "checkpoint.before", before.encode(), replace=True)
+    os.sync()  # the checkpoint comes last, once what it signs has reached the device
     return written + _write(folder / "checkpoint", note.encode(), replace=True)
 
 
@@ -71,10 +72,7 @@ def _write(path: Path, data: bytes, replace: bool = False) -> int:
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    part.write_bytes(data)
     part.replace(path)
     return 1
 
