@@ -41,8 +41,8 @@ MAX_BYTES = 1_000_000
 class Verified:
     """What a good receipt shows: the decision, its place in the log, and the tree head it was found under.
 
-    `cosigned` says when each of the witnesses that were asked for cosigned, in seconds since 1970. `not_rederived` names
-    the rules that facts cannot express: what the record says of them was taken as it stands.
+    `cosigned` says when each of the witnesses that were asked for cosigned, in seconds since 1970. `not_rederived`
+    names the rules that facts cannot express: what the record says of them was taken as it stands.
     """
 
     predicate: dict[str, Any]
