@@ -128,6 +128,9 @@ def verify(
     witnesses: Annotated[
         list[Path] | None, typer.Option("--witness", help="File with the public key of a witness who must cosign.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="The guard policy's document; found in the run when absent.")
+    ] = None,
 ) -> None:
     """Checks a receipt offline, with the log's public key and the independent checker alone."""
     from lexwatt.site import Folder
@@ -139,8 +142,10 @@ def verify(
         cosigners = [path.read_text(encoding="utf-8") for path in witnesses or ()]
         trust = Trust(vkey, [path.read_bytes() for path in handovers or ()], cosigners, len(cosigners))
         record, *_ = open_trusted(data, trust)
-        document = (rules or folder.rules(str(read_record(record).get("ruleset")))).read_bytes()
-        found = verify_receipt(data, trust, document)
+        told = read_record(record)
+        document = (rules or folder.rules(str(told.get("ruleset")))).read_bytes()
+        guide = policy.read_bytes() if policy else folder.policy(told.get("policy"))
+        found = verify_receipt(data, trust, document, guide)
     except Bad as error:
         err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -298,7 +303,8 @@ def _verifies(path: Path, run: Folder) -> bool:
     vkey = run.vkey.read_text(encoding="utf-8")
     try:
         record, _, _ = open_receipt(data, vkey)
-        verify_receipt(data, vkey, run.rules(str(read_record(record)["ruleset"])).read_bytes())
+        told = read_record(record)
+        verify_receipt(data, vkey, run.rules(str(told["ruleset"])).read_bytes(), run.policy(told["policy"]))
     except Bad:
         return False
     return True
