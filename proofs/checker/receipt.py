@@ -155,8 +155,12 @@ def _statement(record: bytes, *kinds: str) -> dict[str, Any]:
             raise Bad("the record does not have the fields of its type")
         who, which = ("origin", "index") if kinds == (HANDOVER_TYPE,) else ("id", "sequence")
         name = f"{predicate[who]}/{predicate[which]}"
-        digest = hashlib.sha256(dumps(predicate)).hexdigest()
-        if statement["subject"] != [{"name": name, "digest": {"sha256": digest}}] or len(statement) != 4:
+        subject = statement["subject"]
+        # The text is canonical, so the predicate's own canonical text is what stands between its neighbours.
+        head = len(dumps({"_type": STATEMENT_TYPE})[:-1] + b',"predicate":')
+        tail = len(dumps({"predicateType": statement["predicateType"], "subject": subject}))
+        digest = hashlib.sha256(record[head:-tail]).hexdigest()
+        if subject != [{"name": name, "digest": {"sha256": digest}}] or len(statement) != 4:
             raise Bad("the record's subject does not name its predicate")
     except (NotCanonical, KeyError, TypeError) as error:
         raise Bad(f"the record cannot be read: {error}") from error
