@@ -266,6 +266,18 @@ class Store:
             row = connection.execute(rows.order_by(size.desc() if newest else size).limit(1)).first()
         return None if row is None else CheckpointRow(size=row[0], note=row[1], at=row[2])
 
+    def checkpoints(self, first: int = 0, last: int = 2**62) -> Iterator[CheckpointRow]:
+        """The checkpoints of sizes from `first` to `last`, least first."""
+        size = col(CheckpointRow.size)
+        while True:
+            rows = select(CheckpointRow.size, CheckpointRow.note, CheckpointRow.at).where(size >= first, size <= last)
+            with damage(), self.engine.connect() as connection:
+                found = connection.execute(rows.order_by(size).limit(AT_ONCE)).fetchall()
+            yield from (CheckpointRow(size=row[0], note=row[1], at=row[2]) for row in found)
+            if len(found) < AT_ONCE:
+                return
+            first = found[-1][0] + 1
+
     def records(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Places and records from `start` to before `end`, as far as they are there, in order."""
         place = col(RecordRow.index)

@@ -314,6 +314,20 @@ def _check_plan(document: Document, predicate: Mapping[str, Any], guide: Policy)
         raise Bad("the outcome is unknown")
 
 
+def disputed(data: bytes, predicate: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rules, with their clauses, of which the record tells otherwise than the document, or else that block what was
+    sent: what to look at once `check_decision` has refused a record. Raises `Bad` as it does."""
+    document = parse_document(data)
+    state = _state(document, predicate)
+    requested = _command(document, predicate, "requested")
+    command = _command(document, predicate, "command")
+    found = [] if requested is None else [(r.id, r.clause, v) for r, v in findings_of(document, {**state, **requested})]
+    told = [(f["rule"], f["clause"], f["verdict"]) for f in predicate["findings"]]
+    differing = [f for f in (*found, *told) if (f in found) != (f in told)]
+    sent = [] if command is None else findings_of(document, {**state, **command})
+    return list(dict.fromkeys([(r, c) for r, c, _ in differing] or [(r.id, r.clause) for r, _ in sent if r.blocks]))
+
+
 def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
     """The variables that the decision is about: those commanded, of other subjects the ones that have a step."""
     grid = predicate.get("grid")
@@ -463,4 +477,12 @@ def _substitute(
     return ("L", tuple((i, int(a * scale)) for i, a in sorted(terms.items()) if a), int(rest * scale), fact[3])
 
 
-__all__ = ["check_decision", "content", "content_digest", "decision_problem", "nothing_problem", "parse_document"]
+__all__ = [
+    "check_decision",
+    "content",
+    "content_digest",
+    "decision_problem",
+    "disputed",
+    "nothing_problem",
+    "parse_document",
+]

@@ -146,25 +146,40 @@ def handover_text(predicate: dict[str, Any]) -> bytes:
 
 
 def _statement(record: bytes, *kinds: str) -> dict[str, Any]:
+    kind, predicate = read_statement(record)
+    if kind not in kinds:
+        raise Bad("the record is of an unknown type")
+    return predicate
+
+
+def read_statement(record: bytes) -> tuple[str, dict[str, Any]]:
+    """Type and predicate of a record of any kind.
+
+    Raises `Bad` unless it is a canonical Statement whose subject names the predicate and, where it is a decision or a
+    hand-over, whose or which one it is.
+    """
     try:
         statement = loads(record)
-        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] not in kinds:
+        kind, predicate, subject = statement["predicateType"], statement["predicate"], statement["subject"]
+        if statement["_type"] != STATEMENT_TYPE or type(kind) is not str or type(predicate) is not dict:
             raise Bad("the record is of an unknown type")
-        predicate = statement["predicate"]
-        if ("policy" in predicate) != (statement["predicateType"] == PREDICATE_TYPE):
-            raise Bad("the record does not have the fields of its type")
-        who, which = ("origin", "index") if kinds == (HANDOVER_TYPE,) else ("id", "sequence")
-        name = f"{predicate[who]}/{predicate[which]}"
-        subject = statement["subject"]
+        if kind in (PREDICATE_TYPE, FIRST_TYPE):
+            if ("policy" in predicate) != (kind == PREDICATE_TYPE):
+                raise Bad("the record does not have the fields of its type")
+            name = f"{predicate['id']}/{predicate['sequence']}"
+        elif kind == HANDOVER_TYPE:
+            name = f"{predicate['origin']}/{predicate['index']}"
+        else:
+            name = subject[0]["name"]
         # The text is canonical, so the predicate's own canonical text is what stands between its neighbours.
         head = len(dumps({"_type": STATEMENT_TYPE})[:-1] + b',"predicate":')
-        tail = len(dumps({"predicateType": statement["predicateType"], "subject": subject}))
+        tail = len(dumps({"predicateType": kind, "subject": subject}))
         digest = hashlib.sha256(record[head:-tail]).hexdigest()
         if subject != [{"name": name, "digest": {"sha256": digest}}] or len(statement) != 4:
             raise Bad("the record's subject does not name its predicate")
-    except (NotCanonical, KeyError, TypeError) as error:
+    except (NotCanonical, KeyError, TypeError, IndexError) as error:
         raise Bad(f"the record cannot be read: {error}") from error
-    return dict(predicate)
+    return kind, predicate
 
 
 def read_record(record: bytes) -> dict[str, Any]:
