@@ -17,14 +17,14 @@ from compiler.inputs import read
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
 from jurisdictions.loader import sources_of
-from lexwatt import authoring, comparing, exporting, proving, tracing
+from lexwatt import authoring, comparing, exporting, logs, proving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.remembered import PROVED
 from lexwatt.show import answer_lines, closing_table, event_line, plan_lines
 from proofs.checker.__main__ import describe
 from proofs.checker.certificate import Bad
-from proofs.checker.receipt import open_receipt, read_record, verify_receipt
+from proofs.checker.receipt import Trust, open_receipt, open_trusted, read_record, verify_receipt
 from rules_dsl.diagnostics import RulesError
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ app.command()(tracing.coverage)
 app.command("worked-examples")(tracing.worked_examples)
 app.command()(exporting.rego)
 app.command()(exporting.vipr)
+app.command()(logs.witness)
+app.command("export-log")(logs.export_log)
+app.command("check-log")(logs.check_log)
+app.command("rotate-key")(logs.rotate_key)
 
 
 @app.command()
@@ -118,6 +122,12 @@ def verify(
     rules: Annotated[
         Path | None, typer.Option("--rules", help="The rule set document; found by its digest in the run when absent.")
     ] = None,
+    handovers: Annotated[
+        list[Path] | None, typer.Option("--handover", help="Receipt by which the log's key changed; in order.")
+    ] = None,
+    witnesses: Annotated[
+        list[Path] | None, typer.Option("--witness", help="File with the public key of a witness who must cosign.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", help="The guard policy's document; found in the run when absent.")
     ] = None,
@@ -129,19 +139,20 @@ def verify(
     try:
         data = receipt.read_bytes()
         vkey = (key or folder.vkey).read_text(encoding="utf-8")
-        record, _, _ = open_receipt(data, vkey)
+        cosigners = [path.read_text(encoding="utf-8") for path in witnesses or ()]
+        trust = Trust(vkey, [path.read_bytes() for path in handovers or ()], cosigners, len(cosigners))
+        record, *_ = open_trusted(data, trust)
         told = read_record(record)
         document = (rules or folder.rules(str(told.get("ruleset")))).read_bytes()
         guide = policy.read_bytes() if policy else folder.policy(told.get("policy"))
-        found = verify_receipt(data, vkey, document, guide)
+        found = verify_receipt(data, trust, document, guide)
     except Bad as error:
         err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except OSError as error:
         err.print(f"cannot read: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
-    size, origin = found.checkpoint.size, found.checkpoint.origin
-    out.print(describe(found.predicate, found.index, size, origin, found.not_rederived), markup=False, soft_wrap=True)
+    out.print(describe(found), markup=False, soft_wrap=True)
 
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"

@@ -198,7 +198,7 @@ class Run:
 
     def _settle(self, decision: Decision, k: int, price: Fraction, origin: str) -> None:
         self.decisions.append(decision)
-        leaf = self.ledger.tree.levels[0][decision.index].hex()
+        leaf = self.ledger.leaf(decision.index).hex()
         self.show(Event("recorded", k, decision, leaf, origin))
         asked = decision.requested
         for unit in asked:

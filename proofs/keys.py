@@ -1,4 +1,4 @@
-"""The log's signing key: made once, kept private, named in every checkpoint."""
+"""Signing keys of logs and witnesses: made once, kept private, named in every note they sign."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from proofs.checker.note import VerifierKey
+from proofs.checker.note import COSIGNATURE, ED25519, VerifierKey, cosigned_text
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """An Ed25519 key under the log's name; `repr` shows the name alone."""
+    """An Ed25519 key under the name of its log or witness; `repr` shows the name alone."""
 
     name: str
     _private: Ed25519PrivateKey
@@ -25,14 +25,37 @@ class SigningKey:
 
     @property
     def verifier(self) -> VerifierKey:
-        """The public half."""
-        raw = self._private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        return VerifierKey(self.name, raw)
+        """The public half of a log's key."""
+        return VerifierKey(self.name, self._public(), ED25519)
+
+    @property
+    def cosigner(self) -> VerifierKey:
+        """The public half of a witness's key."""
+        return VerifierKey(self.name, self._public(), COSIGNATURE)
+
+    def _public(self) -> bytes:
+        return self._private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+    def signature(self, text: bytes) -> bytes:
+        """The bare Ed25519 signature of a text."""
+        return self._private.sign(text)
+
+    def line(self, body: str) -> str:
+        """The signature line of a note's text (C2SP signed-note)."""
+        return f"— {self.name} {_base64(self.verifier.key_id + self._private.sign(body.encode()))}\n"
 
     def sign(self, body: str) -> str:
-        """The note: body, blank line, signature line (C2SP signed-note)."""
-        blob = self.verifier.key_id + self._private.sign(body.encode())
-        return f"{body}\n— {self.name} {base64.b64encode(blob).decode()}\n"
+        """The note: text, blank line, signature line."""
+        return f"{body}\n{self.line(body)}"
+
+    def cosign(self, body: str, at: int) -> str:
+        """A witness's signature line of a checkpoint's text, in seconds since 1970 (C2SP tlog-cosignature)."""
+        signed = self._private.sign(cosigned_text(body, at))
+        return f"— {self.name} {_base64(self.cosigner.key_id + at.to_bytes(8, 'big') + signed)}\n"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def load_or_create(path: Path, name: str) -> SigningKey:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from proofs.checker.certificate import Bad
-from proofs.checker.receipt import verify_receipt
+from proofs.checker.receipt import Trust, Verified, verify_receipt
 
 
 def main(arguments: list[str]) -> int:
@@ -21,27 +20,36 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--key", required=True, help="the log's verifier key, or a file that holds it")
     parser.add_argument("--rules", required=True, type=Path, help="the rule set document the record names")
     parser.add_argument("--policy", type=Path, help="the guard policy's document, where the record names one")
+    parser.add_argument("--handover", action="append", default=[], type=Path, help="receipt of a change of key")
+    parser.add_argument("--witness", action="append", default=[], help="a witness's verifier key, or its file")
+    parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all when absent")
     chosen = parser.parse_args(arguments)
     try:
-        key = Path(chosen.key).read_text(encoding="utf-8") if Path(chosen.key).is_file() else chosen.key
+        key, *witnesses = (
+            Path(k).read_text(encoding="utf-8") if Path(k).is_file() else k for k in (chosen.key, *chosen.witness)
+        )
+        quorum = len(witnesses) if chosen.quorum is None else chosen.quorum
+        trust = Trust(key, [path.read_bytes() for path in chosen.handover], witnesses, quorum)
         policy = chosen.policy.read_bytes() if chosen.policy else None
-        found = verify_receipt(chosen.receipt.read_bytes(), key, chosen.rules.read_bytes(), policy)
+        found = verify_receipt(chosen.receipt.read_bytes(), trust, chosen.rules.read_bytes(), policy)
     except OSError as error:
         print(f"cannot read: {error}", file=sys.stderr)
         return 2
     except Bad as error:
         print(f"NOT VERIFIED: {error}", file=sys.stderr)
         return 1
-    print(describe(found.predicate, found.index, found.checkpoint.size, found.checkpoint.origin, found.not_rederived))
+    print(describe(found))
     return 0
 
 
-def describe(predicate: dict[str, Any], index: int, size: int, origin: str, not_rederived: tuple[str, ...] = ()) -> str:
+def describe(found: Verified) -> str:
     """What a verified receipt shows, in plain words."""
+    predicate, head = found.predicate, found.checkpoint
     lines = [
         f"verified: {predicate['id']} at {predicate['at']}: {predicate['outcome']} ({predicate['reason']})",
         f"  requested {predicate['requested']}, sent {predicate['command']}",
-        f"  signed by {origin}: record {index} of {size}",
+        f"  signed by {head.origin}: record {found.index} of {head.size}",
+        *(f"  cosigned by {name}, {at} s after 1970 began" for name, at in found.cosigned.items()),
         f"  judged again under rule set {str(predicate['ruleset'])[:23]}…",
     ]
     if predicate.get("policy") is not None:
@@ -58,8 +66,8 @@ def describe(predicate: dict[str, Any], index: int, size: int, origin: str, not_
         lines.append(f"  certificate: {what}")
     if predicate.get("recorded") == "after":
         lines.append("  the record was made after the act, as the service class declares")
-    if not_rederived:
-        lines.append(f"  not re-derived, judged by the interpreter alone: {', '.join(not_rederived)}")
+    if found.not_rederived:
+        lines.append(f"  not re-derived, judged by the interpreter alone: {', '.join(found.not_rederived)}")
     return "\n".join(lines)
 
 

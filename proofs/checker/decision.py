@@ -26,10 +26,10 @@ from proofs.checker.ruleset import (
     NOT_APPLICABLE,
     VIOLATES,
     Document,
+    Number,
     Rule,
     integer,
     parse_document,
-    plain,
     rational,
     text,
 )
@@ -183,8 +183,8 @@ def _yielded(
     document: Document,
     predicate: Mapping[str, Any],
     guide: Policy,
-    asked: Mapping[int, Fraction],
-    sent: Mapping[int, Fraction],
+    asked: Mapping[int, Number],
+    sent: Mapping[int, Number],
 ) -> tuple[str, ...]:
     """The tiers that yielded: allowed to by the policy, the one that stands longest first, each with a certificate that
     nothing satisfied it beside the tiers that stand over it."""
@@ -214,23 +214,24 @@ def _fallback(
     document: Document,
     predicate: Mapping[str, Any],
     guide: Policy,
-    state: Mapping[int, Fraction],
+    state: Mapping[int, Number],
     yielded: Sequence[str],
-) -> dict[int, Fraction] | None:
+) -> dict[int, Number] | None:
     """The first of the policy's fallback commands that every rule allows whose tier stands; None where none does."""
     moved = _moved(document, predicate)
     if document.subject not in COMMANDED or any(document.names[i].rpartition(".")[2] != POWER for i in moved):
         return None
     for candidate in guide.fallback:
-        command: dict[int, Fraction] = {}
+        command: dict[int, Number] = {}
         for i in moved:
             name, step = document.names[i], _grid(predicate, document.names[i])
             standing = name.removesuffix(POWER) + STANDING
             place = document.names.index(standing) if standing in document.names else -1
-            value = state.get(place) if candidate == HOLD else Fraction(candidate)
+            value = state.get(place) if candidate == HOLD else int(candidate)
             low, high = document.ranges[i]
-            if value is not None and low <= int(value / step) * step <= high:
-                command[i] = Fraction(int(value / step) * step)
+            held = 0 if value is None else int(Fraction(value, step)) * step
+            if value is not None and low <= held <= high:
+                command[i] = held
         if len(command) == len(moved) and not any(
             r.blocks and guide.tier(r.id) not in yielded for r, _ in findings_of(document, {**state, **command})
         ):
@@ -313,6 +314,20 @@ def _check_plan(document: Document, predicate: Mapping[str, Any], guide: Policy)
         raise Bad("the outcome is unknown")
 
 
+def disputed(data: bytes, predicate: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rules, with their clauses, of which the record tells otherwise than the document, or else that block what was
+    sent: what to look at once `check_decision` has refused a record. Raises `Bad` as it does."""
+    document = parse_document(data)
+    state = _state(document, predicate)
+    requested = _command(document, predicate, "requested")
+    command = _command(document, predicate, "command")
+    found = [] if requested is None else [(r.id, r.clause, v) for r, v in findings_of(document, {**state, **requested})]
+    told = [(f["rule"], f["clause"], f["verdict"]) for f in predicate["findings"]]
+    differing = [f for f in (*found, *told) if (f in found) != (f in told)]
+    sent = [] if command is None else findings_of(document, {**state, **command})
+    return list(dict.fromkeys([(r, c) for r, c, _ in differing] or [(r.id, r.clause) for r, _ in sent if r.blocks]))
+
+
 def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
     """The variables that the decision is about: those commanded, of other subjects the ones that have a step."""
     grid = predicate.get("grid")
@@ -325,7 +340,7 @@ def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
     return [i for i, name in enumerate(document.names) if name in grid]
 
 
-def _state(document: Document, predicate: Mapping[str, Any]) -> dict[int, Fraction]:
+def _state(document: Document, predicate: Mapping[str, Any]) -> dict[int, Number]:
     moved = {document.names[i] for i in _moved(document, predicate)}
     raw = predicate.get("state")
     # Of other subjects than commands the state also holds what only the rules that facts cannot express speak of.
@@ -333,14 +348,14 @@ def _state(document: Document, predicate: Mapping[str, Any]) -> dict[int, Fracti
     return _values(document, raw, predicate.get("unusable"), (set(document.names) - moved) | beside)
 
 
-def _values(document: Document, raw: Any, unusable: Any, wanted: set[str]) -> dict[int, Fraction]:
+def _values(document: Document, raw: Any, unusable: Any, wanted: set[str]) -> dict[int, Number]:
     if type(raw) is not dict or type(unusable) is not dict:
         raise Bad("the record's state is missing")
     if set(raw) != wanted:
         raise Bad("the state does not name each variable once")
     if {name for name, value in raw.items() if value is None} != set(unusable):
         raise Bad("a value that cannot be used has no reason, or a reason no value")
-    out: dict[int, Fraction] = {}
+    out: dict[int, Number] = {}
     for i, name in enumerate(document.names):
         if raw.get(name) is None:
             continue
@@ -352,7 +367,7 @@ def _values(document: Document, raw: Any, unusable: Any, wanted: set[str]) -> di
     return out
 
 
-def _command(document: Document, predicate: Mapping[str, Any], key: str) -> dict[int, Fraction] | None:
+def _command(document: Document, predicate: Mapping[str, Any], key: str) -> dict[int, Number] | None:
     raw, moved = predicate.get(key), _moved(document, predicate)
     if raw is None:
         return None
@@ -364,11 +379,11 @@ def _command(document: Document, predicate: Mapping[str, Any], key: str) -> dict
         value = integer(raw[document.names[i]])
         if not low <= value <= high:
             raise Bad(f"`{key}` of `{document.names[i]}` lies outside its declared range")
-        out[i] = Fraction(value)
+        out[i] = value
     return out
 
 
-def _grid_steps(document: Document, predicate: Mapping[str, Any], command: Mapping[int, Fraction]) -> None:
+def _grid_steps(document: Document, predicate: Mapping[str, Any], command: Mapping[int, Number]) -> None:
     for i, value in command.items():
         if value % _grid(predicate, document.names[i]):
             raise Bad(f"`{document.names[i]}` is not a multiple of the device's step")
@@ -424,26 +439,27 @@ def nothing_problem(document: Document, predicate: Mapping[str, Any], rules: Seq
     for i, g in zip(moved, steps, strict=True):
         low, high = document.ranges[i]
         box.append((-(-low // g), high // g))
-    known = state.keys() | position.keys()
+    known = sum(1 << i for i in state.keys() | position.keys())
     facts: list[Fact] = []
     for rule in rules:
         # A rule that cannot be judged is not complied with, whatever its other rows say.
-        body = rule.body if plain(document, rule.body) <= known else ("O", ())
-        fact = ("O", (negate(rule.scope), body)) if plain(document, rule.scope) <= known else ("O", ())
+        body = ("O", ()) if rule.body_needs & ~known else rule.body
+        fact = ("O", ()) if rule.scope_needs & ~known else ("O", (negate(rule.scope), body))
         facts.append(_substitute(document, fact, state, position, steps))
     return Problem(len(box), tuple(box), frozenset(range(len(moved))), (), tuple(facts))
 
 
 def _substitute(
-    document: Document, fact: Fact, state: Mapping[int, Fraction], position: Mapping[int, int], steps: list[int]
+    document: Document, fact: Fact, state: Mapping[int, Number], position: Mapping[int, int], steps: list[int]
 ) -> Fact:
     """The fact over grid steps of the commanded variables; one that needs an unusable value can never hold."""
     if fact[0] != "L":
         return (fact[0], tuple(_substitute(document, part, state, position, steps) for part in fact[1]))
-    terms: dict[int, Fraction] = {}
-    rest = Fraction(fact[2])
+    terms: dict[int, Number] = {}
+    rest: Number = fact[2]
     for i, a in fact[1]:
-        factor, free = Fraction(a), None
+        factor: Number = a
+        free = None
         for j in (i,) if i < len(document.names) else document.products[i - len(document.names)][1:]:
             if j in position:
                 if free is not None:
@@ -456,9 +472,17 @@ def _substitute(
         if free is None:
             rest -= factor
         else:
-            terms[free] = terms.get(free, Fraction(0)) + factor
+            terms[free] = terms.get(free, 0) + factor
     scale = lcm(rest.denominator, *(a.denominator for a in terms.values()))
     return ("L", tuple((i, int(a * scale)) for i, a in sorted(terms.items()) if a), int(rest * scale), fact[3])
 
 
-__all__ = ["check_decision", "content", "content_digest", "decision_problem", "nothing_problem", "parse_document"]
+__all__ = [
+    "check_decision",
+    "content",
+    "content_digest",
+    "decision_problem",
+    "disputed",
+    "nothing_problem",
+    "parse_document",
+]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from proofs.checker.canonical_json import once
@@ -15,16 +16,25 @@ from proofs.checker.certificate import Bad, Fact, check_facts, whole
 COMPLIES, NOT_APPLICABLE, VIOLATES, CANNOT_TELL = "complies", "not_applicable", "violates", "cannot_tell"
 FAILING = (VIOLATES, CANNOT_TELL)
 
+Number = int | Fraction
+"""A value in steps of its resolution."""
+Test = Callable[[Sequence[Number]], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of a document."""
+    """One rule of a document; `applies` and `complies` are its facts as functions of all values, and bit i of
+    `scope_needs` and `body_needs` says whether plain variable i stands behind them."""
 
     id: str
     clause: str
     blocks: bool
     scope: Fact
     body: Fact
+    applies: Test
+    complies: Test
+    scope_needs: int
+    body_needs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class Document:
     rules: tuple[Rule, ...]
 
 
+@lru_cache(maxsize=256)
 def parse_document(data: bytes) -> Document:
     """The document of some canonical bytes; raises `Bad` for anything that does not follow its form."""
     try:
@@ -50,17 +61,11 @@ def parse_document(data: bytes) -> Document:
         if raw["type"] != "lexwatt/ruleset/v1":
             raise Bad("the rule set document is of an unknown type")
         variables = raw["variables"]
-        n = len(variables) + len(raw["products"])
-        rules = tuple(
-            Rule(
-                text(r["id"]),
-                text(r["clause"]),
-                truth(r["blocks"]),
-                _fact(r["scope"], n),
-                _fact(r["body"], n),
-            )
-            for r in raw["rules"]
-        )
+        products = tuple((whole(w), whole(x), whole(y)) for w, x, y in raw["products"])
+        for k, (w, x, y) in enumerate(products):
+            if w != len(variables) + k or not 0 <= x <= y < len(variables):
+                raise Bad("a product of the rule set document is out of place")
+        rules = tuple(_rule(r, len(variables), products) for r in raw["rules"])
         document = Document(
             "sha256:" + hashlib.sha256(data).hexdigest(),
             text(raw["subject"]),
@@ -69,17 +74,22 @@ def parse_document(data: bytes) -> Document:
             tuple(text(v["role"]) for v in variables),
             tuple((text(v["unit"]), text(v["resolution"])) for v in variables),
             tuple((text(r["id"]), text(r["clause"]), truth(r["blocks"])) for r in raw.get("interpreted", [])),
-            tuple((whole(w), whole(x), whole(y)) for w, x, y in raw["products"]),
+            products,
             rules,
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Bad(f"the rule set document cannot be read: {error}") from error
-    for k, (w, x, y) in enumerate(document.products):
-        if w != len(document.names) + k or not 0 <= x <= y < len(document.names):
-            raise Bad("a product of the rule set document is out of place")
     if len(set(document.names)) != len(document.names):
         raise Bad("the rule set document names a variable twice")
     return document
+
+
+def _rule(raw: Any, n: int, products: tuple[tuple[int, int, int], ...]) -> Rule:
+    scope, body = _fact(raw["scope"], n + len(products)), _fact(raw["body"], n + len(products))
+    needs = [sum(1 << i for i in _plain(fact, n, products)) for fact in (scope, body)]
+    return Rule(
+        text(raw["id"]), text(raw["clause"]), truth(raw["blocks"]), scope, body, _test(scope), _test(body), *needs
+    )
 
 
 def integer(value: object) -> int:
@@ -93,15 +103,17 @@ def integer(value: object) -> int:
     return whole(value)
 
 
-def rational(value: object) -> Fraction:
+def rational(value: object) -> Number:
     """A value of a record: a whole number, or `n/d` text in lowest terms."""
+    if type(value) is int:
+        return whole(value)
     if type(value) is str and "/" in value and len(value) < 200:
         head, _, tail = value.partition("/")
         if head.lstrip("-").isdigit() and tail.isdigit() and int(tail):
             found = Fraction(int(head), int(tail))
             if str(found) == value:
                 return found
-    return Fraction(integer(value))
+    return integer(value)
 
 
 def _fact(raw: object, n: int) -> Fact:
@@ -136,41 +148,63 @@ def truth(value: object) -> bool:
 # ── verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def verdict(document: Document, rule: Rule, values: Mapping[int, Fraction]) -> str:
-    """What the rule says where only the variables in `values` can be used."""
-    if not plain(document, rule.scope) <= values.keys():
+def verdict(rule: Rule, values: Sequence[Number], known: int) -> str:
+    """What the rule says of the values, products included; bit i of `known` says whether value i can be used."""
+    if rule.scope_needs & ~known:
         return CANNOT_TELL
-    if not _holds(document, rule.scope, values):
+    if not rule.applies(values):
         return NOT_APPLICABLE
-    if not plain(document, rule.body) <= values.keys():
+    if rule.body_needs & ~known:
         return CANNOT_TELL
-    return COMPLIES if _holds(document, rule.body, values) else VIOLATES
+    return COMPLIES if rule.complies(values) else VIOLATES
 
 
-def plain(document: Document, fact: Fact) -> set[int]:
-    """The plain variables behind a fact."""
+def findings(document: Document, values: Mapping[int, Number]) -> list[tuple[Rule, str]]:
+    """The rules that do not comply where only these variables can be used, with their verdicts."""
+    row: list[Number] = [values.get(i, 0) for i in range(len(document.names))]
+    row += [row[x] * row[y] for _, x, y in document.products]
+    known = sum(1 << i for i in values)
+    found = [(rule, verdict(rule, row, known)) for rule in document.rules]
+    return [(rule, v) for rule, v in found if v in FAILING]
+
+
+def _plain(fact: Fact, n: int, products: Sequence[tuple[int, int, int]]) -> set[int]:
+    """The plain variables behind a fact over n of them and some products."""
     if fact[0] != "L":
-        return set().union(*(plain(document, part) for part in fact[1])) if fact[1] else set()
+        return set().union(*(_plain(part, n, products) for part in fact[1])) if fact[1] else set()
     out: set[int] = set()
     for i, _ in fact[1]:
-        out.update((i,) if i < len(document.names) else document.products[i - len(document.names)][1:])
+        out.update((i,) if i < n else products[i - n][1:])
     return out
 
 
-def _holds(document: Document, fact: Fact, values: Mapping[int, Fraction]) -> bool:
+def _test(fact: Fact) -> Test:
+    """Whether a fact holds, as a function of all values, so that a rule of a million records is read once."""
     if fact[0] != "L":
-        return (all if fact[0] == "A" else any)(_holds(document, part, values) for part in fact[1])
-    total = Fraction(0)
-    for i, a in fact[1]:
-        if i < len(document.names):
-            total += a * values[i]
-        else:
-            _, x, y = document.products[i - len(document.names)]
-            total += a * values[x] * values[y]
-    return bool(total < fact[2] if fact[3] else total <= fact[2])
+        parts = tuple(_test(part) for part in fact[1])
+        if len(parts) == 1:
+            return parts[0]
+        every = fact[0] == "A"
 
+        def joined(values: Sequence[Number]) -> bool:
+            for part in parts:
+                if part(values) is not every:
+                    return not every
+            return every
 
-def findings(document: Document, values: Mapping[int, Fraction]) -> list[tuple[Rule, str]]:
-    """The rules that do not comply, with their verdicts."""
-    found = [(rule, verdict(document, rule, values)) for rule in document.rules]
-    return [(rule, v) for rule, v in found if v in FAILING]
+        return joined
+    _, terms, b, strict = fact
+    if len(terms) == 1:
+        ((i, a),) = terms
+        return (lambda values: a * values[i] < b) if strict else (lambda values: a * values[i] <= b)
+    if len(terms) == 2:
+        (i, a), (j, c) = terms
+        if strict:
+            return lambda values: a * values[i] + c * values[j] < b
+        return lambda values: a * values[i] + c * values[j] <= b
+
+    def row(values: Sequence[Number]) -> bool:
+        total = sum([a * values[i] for i, a in terms])
+        return total < b if strict else total <= b
+
+    return row

@@ -32,7 +32,7 @@ ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
 def recorded_frames(folder: Path) -> tuple[list[tuple[tuple[int, ...], int]], list[str]]:
     """Register writes that the ledger allows, in order, and leaf hashes by index."""
     with Ledger.open(folder / "ledger.db", load_or_create(folder / "log.key", LOG_NAME)) as log:
-        leaves = [leaf.hex() for leaf in log.tree.levels[0]]
+        leaves = [log.leaf(i).hex() for i in range(len(log))]
         writes = []
         for record in log.records():
             for device, frame in read_record(record)["frames"].items():

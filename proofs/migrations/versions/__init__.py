@@ -1,0 +1,1 @@
+"""One module for each edition of the tables."""
