@@ -355,7 +355,7 @@ def situations(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Value | int],
     return changes, state, power
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations())
 def test_safety_is_kept_and_a_tier_yields_only_where_nothing_satisfied_more(
     situation: tuple[dict[str, Any], dict[str, Value | int], Value | int],
