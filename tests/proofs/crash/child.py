@@ -44,8 +44,8 @@ def acknowledge(descriptor: int, log: Ledger, entries: tuple[Entry, ...]) -> Non
     tell(descriptor, *(f"{e.index}:{e.leaf_hash.hex()}" for e in entries), f"{len(log)}={log.tree.root().hex()}")
 
 
-def records(folder: Path, acks: int) -> str:
-    """Batches of many sizes by a clock that jumps; after a failure nothing more is taken."""
+def records(folder: Path, acks: int, abrupt: bool = False) -> str:
+    """Batches of many sizes by a clock that jumps; after a failure nothing more is taken; `abrupt` closes nothing."""
     pick = random.Random(5)
     key = load_or_create(folder / "log.key", NAME)
     with Ledger.open(folder / "ledger.db", key, clock_ms=lambda: pick.randrange(2**40)) as log:
@@ -56,6 +56,8 @@ def records(folder: Path, acks: int) -> str:
             try:
                 log.append([b"after"])
             except LedgerStopped:
+                if abrupt:
+                    os.kill(os.getpid(), signal.SIGKILL)
                 return f"stopped: {type(error).__name__}"
             return "went on"
     return "done"
@@ -140,6 +142,7 @@ def witnessing(folder: Path, acks: int) -> str:
 
 SCENARIOS: dict[str, Callable[[Path, int], str]] = {
     "records": records,
+    "abrupt": lambda folder, acks: records(folder, acks, abrupt=True),
     "making": making,
     "rotating": rotating,
     "committing": committing,
