@@ -167,7 +167,9 @@ def pack_of(model: BatteryModel) -> Pack:
     """
     chemistry = CHEMISTRIES.get(model.chemistry)
     if chemistry is None:
-        raise FleetError(f"battery_model.chemistry: `{model.chemistry}` has no curve; known are {', '.join(CHEMISTRIES)}")
+        raise FleetError(
+            f"battery_model.chemistry: `{model.chemistry}` has no curve; known are {', '.join(CHEMISTRIES)}"
+        )
     if model.equivalent_circuit_model.temperature_compensation != "arrhenius":
         raise FleetError("battery_model.equivalent_circuit_model.temperature_compensation: only `arrhenius` is known")
     more, assumed = model.twin, []
@@ -181,7 +183,9 @@ def pack_of(model: BatteryModel) -> Pack:
 
     nominal_wh = float(model.nominal_capacity_kwh) * 1000
     module = MODULE_CELLS if nominal_wh <= SMALL_KWH * 1000 else 15 * MODULE_CELLS
-    series = int(given("cells_in_series", module, f"{module}, a low-voltage battery up to {SMALL_KWH:g} kWh, 240 above"))
+    series = int(
+        given("cells_in_series", module, f"{module}, a low-voltage battery up to {SMALL_KWH:g} kWh, 240 above")
+    )
     parallel = int(given("cells_in_parallel", 1, "1"))
     if not more or more.resistances_of is None:
         assumed.append(f"resistances_of: a module of {MODULE_CELLS} cells in series")
@@ -193,7 +197,11 @@ def pack_of(model: BatteryModel) -> Pack:
     low = given("min_voltage_v", chemistry.min_v * series, f"{chemistry.min_v:g} V a cell")
     high = given("max_voltage_v", chemistry.max_v * series, f"{chemistry.max_v:g} V a cell")
     if not 0 < low < mean_v < high:
-        raise FleetError(f"battery_model.twin.min_voltage_v: {low:g} V, {mean_v:g} V at rest and {high:g} V do not ascend")
+        raise FleetError(
+            f"battery_model.twin.min_voltage_v: {low:g} V, {mean_v:g} V at rest and {high:g} V do not ascend"
+        )
+    if low < high / 2:
+        raise FleetError(f"battery_model.twin.min_voltage_v: {low:g} V is below half of the highest, {high:g} V")
     discharge_w = float(model.max_continuous_discharge_kw) * 1000
     charge_w = float(model.max_continuous_charge_kw) * 1000
     # A current that the sheet does not name must not take away the power that it does name.
@@ -201,7 +209,9 @@ def pack_of(model: BatteryModel) -> Pack:
     discharge_a = given("max_discharge_current_a", discharge_w / low, said)
     charge_a = given("max_charge_current_a", charge_w / low, said)
     mass = nominal_wh / chemistry.specific_energy
-    heat = given("heat_capacity_kj_per_k", mass * HEAT_CAPACITY / 1000, "1 kJ/(kg K) at the specific energy of the cell")
+    heat = given(
+        "heat_capacity_kj_per_k", mass * HEAT_CAPACITY / 1000, "1 kJ/(kg K) at the specific energy of the cell"
+    )
     cooling = given("cooling_time_min", COOLING_S / 60, "two hours to cool down by the factor e")
 
     def span(field: str, otherwise: tuple[float, float]) -> tuple[float, float]:
@@ -222,7 +232,8 @@ def pack_of(model: BatteryModel) -> Pack:
         float(circuit.c1_farads) / scale,
         float(circuit.r2_mohm) / 1000 * scale,
         float(circuit.c2_farads) / scale,
-        given("activation_energy_kj_per_mol", chemistry.activation, f"{chemistry.activation:g}, of the chemistry") * 1000,
+        given("activation_energy_kj_per_mol", chemistry.activation, f"{chemistry.activation:g}, of the chemistry")
+        * 1000,
         given("reference_temperature_c", 25, "25") + KELVIN,
         low,
         high,

@@ -23,6 +23,7 @@ import enum
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,13 @@ Bools = NDArray[np.bool_]
 
 GRID = 400
 """Steps of the open-circuit table; every point of a curve lies on one (they stand at whole per cent)."""
-CHUNK = 4096
+CHUNK = 2048
 """Units worked on at once, so that what is in hand stays in the second-level cache."""
 SIGMAS = 3.0
 """Half-width of a band in standard deviations."""
 HORIZON_S = 5.0
+COLDEST = KELVIN - 40
+"""K; down to here the doubt about a temperature is turned into one about resistances. Colder, no battery is used."""
 EMPTY = (1, -1)
 """Floor and ceiling where no power is allowed: whatever is asked lies beyond one of them."""
 
@@ -73,9 +76,12 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class LookAhead:
-    """Bounds over the whole horizon for each unit (share, V, A, degC), whether every limit on the way is kept, which
-    broke first (`Limit`) and after how many seconds (NaN where none did). Bounds of a power that is not ok are no bounds."""
+    """The range of `reach`; bounds over the whole horizon for each unit (share, V, A, degC); whether every limit on the way
+    is kept, which broke first (`Limit`) and after how many seconds (NaN where none did). Bounds of a power that is not ok
+    are no bounds."""
 
+    floor: Ints
+    ceiling: Ints
     soc: tuple[Floats, Floats]
     voltage: tuple[Floats, Floats]
     current: tuple[Floats, Floats]
@@ -85,32 +91,32 @@ class LookAhead:
     after: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class _Corners:
-    """The pessimistic ends for some units: voltages `e` and `f` that are open-circuit low and high, slopes `rho`, and
-    the greatest currents; `low_v` and `high_v` are signed by the direction they limit."""
+class _Corners(NamedTuple):
+    """The pessimistic ends for some units: open-circuit voltages `e`, low, and `f`, high; slopes `rho` for discharge,
+    `rho_c` for charge and `rho_q` for a charge's current; the share of charge that an ampere moves, at the most; warming
+    without current and for each square ampere (K); greatest currents by current, voltage, charge and temperature."""
 
     soc_lo: Floats
     soc_hi: Floats
     e: Floats
     f: Floats
     rho: Floats
-    rho_q: Floats
     rho_c: Floats
+    rho_q: Floats
     per_a: Floats
-    """Share of charge that one ampere moves over the horizon, at the most."""
     heat: Floats
     heat_a: Floats
-    """Warming over the horizon (K) without current, and for each square ampere."""
-    cold: Floats
-    discharge: tuple[Floats, Floats, Floats, Floats]
-    charge: tuple[Floats, Floats, Floats, Floats]
-    """Greatest current by each of current, voltage, charge and temperature."""
+    discharge: tuple[Floats, ...]
+    charge: tuple[Floats, ...]
     max_out: Floats
     max_in: Floats
 
 
 Where = slice | NDArray[np.intp]
+
+
+_QUIET = np.errstate(invalid="ignore", divide="ignore", over="ignore")
+"""What is not a number is expected, and is asked for where it matters."""
 
 
 class Twin:
@@ -122,14 +128,15 @@ class Twin:
     extra half-width of `soc`; `derate`, the share of power that may be asked for; `known`, whether there is a state.
     """
 
-    def __init__(self, packs: Sequence[Pack], of: Sequence[int] | Ints | None = None, doubts: Doubt | None = None) -> None:
+    def __init__(
+        self, packs: Sequence[Pack], of: Sequence[int] | Ints | None = None, doubts: Doubt | None = None
+    ) -> None:
         """A twin for each pack, or for each entry of `of`, which says which pack a unit is; nothing is known yet."""
         self.packs = tuple(packs)
         self.doubts = doubts or Doubt()
         index = np.arange(len(packs)) if of is None else np.asarray(of, dtype=np.int64)
-        self._of = index
+        self.of = index
         self.count = len(index)
-        kinds = list(CHEMISTRIES)
 
         def each(*fields: str) -> list[Floats]:
             return [np.array([getattr(p, f) for p in packs], dtype=np.float64)[index] for f in fields]
@@ -147,28 +154,46 @@ class Twin:
         self.soc_min, self.soc_max, self._heat_capacity, self._conductance, error = each(
             "soc_min", "soc_max", "heat_capacity", "conductance", "ocv_error"
         )
-        self._curve_error = error * self.series
         self._charge_k, self._discharge_k = ends("charge_k"), ends("discharge_k")
         self._activation /= GAS
-        grid = np.linspace(0, 100, GRID + 1)
-        curves = [np.interp(grid, *np.array(CHEMISTRIES[k].ocv).T) for k in kinds]
-        self._levels = np.concatenate([c[:-1] for c in curves])
-        self._slopes = np.concatenate([np.diff(c) for c in curves])
-        self._steepest: dict[int, Floats] = {}
-        self.chemistry = np.array([kinds.index(p.chemistry) for p in packs], dtype=np.int64)[index]
-        self._start = self.chemistry * GRID
+        self._tables([(p.chemistry, p.series) for p in packs], index)
+        # What a look-ahead needs of each unit and never changes.
+        d = self.doubts
+        self.curve_error = error * self.series
+        self._per_as = 1 / (self.capacity * (1 - d.capacity))
+        self._steeply = self._per_as * GRID
+        self._watts_k = 1 / self._heat_capacity
+        span = self._activation * d.temperature
+        colder, warmer = COLDEST * (COLDEST - d.temperature), COLDEST * (COLDEST + d.temperature)
+        large, small = np.exp(span / colder) * (1 + d.resistance), np.exp(-span / warmer) * (1 - d.resistance)
+        self._large = self.r0 * large, self.r1 * large, self.r2 * large
+        self._all_large = (self.r0 + self.r1 + self.r2) * large * self._watts_k
+        self._small = self.r0 * small
+        self._heats = self._watts_k / (self.r1 * small), self._watts_k / (self.r2 * small)
+        self._most_heat = self._all_large * np.maximum(self.discharge_a, self.charge_a) ** 2
         self._rate = float(np.max(np.maximum(self.discharge_a, self.charge_a) / self.capacity, initial=0.0))
         n = self.count
         self.soc, self.v1, self.v2 = np.full(n, np.nan), np.zeros(n), np.zeros(n)
         self.temperature, self.ambient = np.full(n, np.nan), np.full(n, 25 + KELVIN)
+        self._factor = np.full(n, np.nan)
         self.variance, self.with_voltage, self.with_current = np.zeros((6, n)), np.zeros((3, n)), np.zeros((3, n))
         self.shortfall, self.excess, self.doubt = np.zeros(n), np.zeros(n), np.zeros(n)
         self.derate = np.ones(n)
 
+    def _tables(self, kinds: Sequence[tuple[str, int]], index: Ints) -> None:
+        """Open-circuit voltage of whole packs on the grid, one table for each chemistry and number of cells."""
+        distinct = sorted(set(kinds))
+        grid = np.linspace(0, 100, GRID + 1)
+        curves = [np.interp(grid, *np.array(CHEMISTRIES[c].ocv).T) * series for c, series in distinct]
+        self._levels = np.concatenate([c[:-1] for c in curves]) if curves else np.empty(0)
+        self._slopes = np.concatenate([np.diff(c) for c in curves]) if curves else np.empty(0)
+        self._start = np.array([distinct.index(k) * GRID for k in kinds], dtype=np.int64)[index]
+        self._steepest: dict[int, Floats] = {}
+
     @property
     def digest(self) -> str:
         """`sha256:` over the packs' figures, in the order of the units, and what the model doubts."""
-        text = "\n".join([*(self.packs[i].digest for i in self._of), repr(self.doubts)])
+        text = "\n".join([*(self.packs[i].digest for i in self.of), repr(self.doubts)])
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -178,11 +203,13 @@ class Twin:
         found: Bools = np.isfinite(parts + self.shortfall + self.excess + self.derate + self.variance.sum(axis=0))
         return found
 
-    def start(self, soc: Floats, half: float | Floats, temperature_c: float | Floats, which: Where = slice(None)) -> None:
+    def start(
+        self, soc: Floats, half: float | Floats, temperature_c: float | Floats, which: Where = slice(None)
+    ) -> None:
         """Begins anew, at rest: state of charge (share) known to within `half`, temperature in degC."""
         self.soc[which] = soc
         self.v1[which], self.v2[which] = 0.0, 0.0
-        self.temperature[which] = np.asarray(temperature_c) + KELVIN
+        self.warm(temperature_c, which)
         self.variance[:, which] = 0.0
         self.variance[0, which] = (np.asarray(half) / SIGMAS) ** 2
         # What stands of an earlier current is not known at the start: a tenth of what the greatest one leaves.
@@ -191,6 +218,11 @@ class Twin:
         self.with_voltage[:, which], self.with_current[:, which] = 0.0, 0.0
         self.shortfall[which], self.excess[which], self.doubt[which], self.derate[which] = 0.0, 0.0, 0.0, 1.0
 
+    def warm(self, temperature_c: float | Floats, which: Where = slice(None)) -> None:
+        """Takes over a measured temperature (degC), and what it does to the resistances."""
+        self.temperature[which] = np.asarray(temperature_c) + KELVIN
+        self._factor[which] = self._arrhenius(self.temperature[which], which)
+
     def soc_half(self, which: Where = slice(None)) -> Floats:
         """Half-width of the band of state of charge, cells apart from one another not counted."""
         half: Floats = SIGMAS * np.sqrt(self.variance[0, which]) + self.doubt[which]
@@ -198,14 +230,15 @@ class Twin:
 
     def open_circuit(self, soc: Floats, which: Where = slice(None)) -> tuple[Floats, Floats]:
         """Open-circuit voltage of the packs (V) and its slope (V for the whole charge)."""
-        level, slope, _ = self._lookup(soc, which)
-        return level * self.series[which], slope * (GRID * self.series[which])
+        level, at = self._lookup(soc, which)
+        return level, self._slopes[at] * GRID
 
     def resistances(self, which: Where = slice(None)) -> tuple[Floats, Floats, Floats]:
         """The three resistances at the present temperature (Ohm)."""
-        f = self._arrhenius(self.temperature[which], which)
+        f = self._factor[which]
         return self.r0[which] * f, self.r1[which] * f, self.r2[which] * f
 
+    @_QUIET
     def advance(self, dt: float, *, power: Floats | None = None, current: Floats | None = None) -> Floats:
         """Steps every unit by `dt` seconds at a constant power (W) or current (A), and returns the currents.
 
@@ -222,6 +255,7 @@ class Twin:
             self._step(s, dt, given[s], power is not None, currents)
         return currents
 
+    @_QUIET
     def reach(self, seconds: float = HORIZON_S) -> tuple[Ints, Ints]:
         """Floor and ceiling of power (W, whole) that each unit can hold for `seconds` with every limit kept.
 
@@ -230,43 +264,58 @@ class Twin:
         """
         floor, ceiling = np.empty(self.count, dtype=np.int64), np.empty(self.count, dtype=np.int64)
         for s in self._chunks():
-            c = self._corners(s, seconds)
-            derate = self.derate[s]
-            # A microwatt inward, so that the rounding of these sums cannot carry the range over a limit.
-            out = np.minimum(c.max_out * (c.e - c.rho * c.max_out) - 1e-6, self.discharge_w[s] * derate)
-            into = np.minimum(c.max_in * (c.e + c.rho_q * c.max_in) - 1e-6, self.charge_w[s] * derate)
-            known = np.isfinite(out + into)
-            ceiling[s] = np.where(known, np.floor(np.maximum(out, 0.0)), EMPTY[1])
-            floor[s] = np.where(known, -np.floor(np.maximum(into, 0.0)), EMPTY[0])
+            self._range(self._corners(s, seconds), s, floor, ceiling)
         return floor, ceiling
 
+    @_QUIET
     def look_ahead(self, power: Floats | Ints, seconds: float = HORIZON_S) -> LookAhead:
         """What each unit's power (W) would do over `seconds`, at the pessimistic ends of the uncertainty."""
         n = self.count
         pairs = [(np.empty(n), np.empty(n)) for _ in range(4)]
         ok, limit, after = np.empty(n, dtype=bool), np.zeros(n, dtype=np.int8), np.full(n, np.nan)
+        floor, ceiling = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         asked = np.asarray(power, dtype=np.float64)
         for s in self._chunks():
             p, c = asked[s], self._corners(s, seconds)
+            self._range(c, s, floor, ceiling)
             strong, fits = self._judge(c, s, p)
             ok[s] = fits
             out, into = np.maximum(strong, 0.0), np.minimum(strong, 0.0)
             low_v = c.e - c.rho * out
             high_v = c.f - c.rho_c * into
             weak = p / high_v
-            warm = self.temperature[s] + (self.doubts.temperature - KELVIN) + c.heat + c.heat_a * strong * strong
+            celsius = self.temperature[s] - KELVIN
+            warm = celsius + self.doubts.temperature + c.heat + c.heat_a * strong * strong
             found = (
                 (c.soc_lo - out * c.per_a, c.soc_hi - into * c.per_a),
                 (low_v, high_v),
                 (np.minimum(weak, strong), np.maximum(weak, strong)),
-                (c.cold - KELVIN, warm),
+                (celsius - self.doubts.temperature - self._cooling(s, seconds), warm),
             )
             for (low, high), (a, b) in zip(pairs, found, strict=True):
                 low[s], high[s] = a, b
         bad = np.flatnonzero(~ok)
         if len(bad):
             limit[bad], after[bad] = self._first(bad, asked[bad], seconds)
-        return LookAhead(pairs[0], pairs[1], pairs[2], pairs[3], ok, limit, after)
+        return LookAhead(floor, ceiling, pairs[0], pairs[1], pairs[2], pairs[3], ok, limit, after)
+
+    def _range(self, c: _Corners, s: slice, floor: Ints, ceiling: Ints) -> None:
+        derate = self.derate[s]
+        # A microwatt inward, so that the rounding of these sums cannot carry the range over a limit.
+        out = np.minimum(c.max_out * (c.e - c.rho * c.max_out) - 1e-6, self.discharge_w[s] * derate)
+        into = np.minimum(c.max_in * (c.e + c.rho_q * c.max_in) - 1e-6, self.charge_w[s] * derate)
+        known = np.isfinite(c.max_out + c.max_in)
+        if known.all():
+            ceiling[s], floor[s] = np.maximum(out, 0.0), -np.maximum(into, 0.0)
+        else:
+            ceiling[s] = np.where(known, np.maximum(out, 0.0), EMPTY[1])
+            floor[s] = np.where(known, -np.maximum(into, 0.0), EMPTY[0])
+
+    def _cooling(self, s: slice, seconds: float) -> Floats:
+        """How much colder it may get without current (K)."""
+        above = self.temperature[s] - self.doubts.temperature - self.ambient[s]
+        found: Floats = seconds * self._watts_k[s] * self._conductance[s] * np.maximum(above, 0.0)
+        return found
 
     def _chunks(self) -> Iterator[slice]:
         for at in range(0, self.count, CHUNK):
@@ -276,29 +325,29 @@ class Twin:
         found: Floats = np.exp(self._activation[s] * (1.0 / kelvin - 1.0 / self._reference[s]))
         return found
 
-    def _lookup(self, soc: Floats, s: Where) -> tuple[Floats, Floats, Ints]:
-        """Voltage of a cell, its rise over a step of the table, and the place in it; straight on beyond both ends."""
-        x = soc * GRID
-        # Comparisons put what is not a number at the first step; the share itself then carries it on.
-        place = np.fmin(np.fmax(x, 0.0), GRID - 1.0).astype(np.int64)
+    def _lookup(self, soc: Floats, s: Where) -> tuple[Floats, Ints]:
+        """Open-circuit voltage of packs, and the place in the table; no battery is emptier than empty or fuller than full."""
+        # What is not a number comes to the first step here; the share itself then carries it on.
+        x = np.fmin(np.fmax(soc * GRID, 0.0), GRID)
+        place = np.minimum(x, GRID - 1.0).astype(np.int64)
         at = place + self._start[s]
-        slope = self._slopes[at]
-        return self._levels[at] + (x - place) * slope, slope, at
+        x -= place
+        x *= self._slopes[at]
+        x += self._levels[at]
+        return x, at
 
-    def _steep(self, at: Ints, seconds: float) -> Floats:
-        """The steepest rise over a step of the table that a unit can come to within the time."""
+    def _steep(self, seconds: float) -> Floats:
+        """By place in the table, the steepest rise over one step that a unit can come to within the time."""
         reach = 1 + int(np.ceil(self._rate * seconds * GRID / (1 - self.doubts.capacity)))
         if reach not in self._steepest:
-            per = self._slopes.reshape(-1, GRID)
-            padded = np.pad(per, ((0, 0), (reach, reach)), mode="edge")
+            padded = np.pad(self._slopes.reshape(-1, GRID), ((0, 0), (reach, reach)), mode="edge")
             windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
             self._steepest[reach] = windows.max(axis=2).ravel()
-        found: Floats = self._steepest[reach][at]
-        return found
+        return self._steepest[reach]
 
     def _step(self, s: slice, dt: float, given: Floats, is_power: bool, currents: Floats) -> None:
         soc, v1, v2, kelvin = self.soc[s], self.v1[s], self.v2[s], self.temperature[s]
-        f = self._arrhenius(kelvin, s)
+        f = self._factor[s]
         r0, r1, r2, capacity = self.r0[s] * f, self.r1[s] * f, self.r2[s] * f, self.capacity[s]
         half1, half2 = np.exp(-0.5 * dt / (r1 * self.c1[s])), np.exp(-0.5 * dt / (r2 * self.c2[s]))
         told = np.isfinite(given)
@@ -308,15 +357,16 @@ class Twin:
         if is_power:
             i = self._current(soc - i * (0.5 * dt / capacity), mid1, mid2, r0, given, s)
         warm = r0 * i * i + mid1 * mid1 / r1 + mid2 * mid2 / r2
-        cool, conductance, ambient = 0.0, self._conductance[s], self.ambient[s]
-        cool = np.exp(-dt * conductance / self._heat_capacity[s])
-        rest = ambient + warm / conductance
+        conductance = self._conductance[s]
+        cool = np.exp(-dt * conductance * self._watts_k[s])
+        rest = self.ambient[s] + warm / conductance
         a1, a2 = half1 * half1, half2 * half2
         g1, g2, g0 = r1 * (1 - a1), r2 * (1 - a2), -dt / capacity
         self.soc[s] = soc + g0 * i
         self.v1[s] = v1 * a1 + g1 * i
         self.v2[s] = v2 * a2 + g2 * i
         self.temperature[s] = rest + (kelvin - rest) * cool
+        self._factor[s] = self._arrhenius(self.temperature[s], s)
         currents[s] = i
         self._spread(s, a1, a2, (g0, g1, g2), i, told)
 
@@ -347,61 +397,64 @@ class Twin:
 
     def _current(self, soc: Floats, v1: Floats, v2: Floats, r0: Floats, power: Floats, s: slice) -> Floats:
         """The current that a power draws; where no current gives so much, the one that gives most."""
-        u = self._lookup(soc, s)[0] * self.series[s] - v1 - v2
+        u = self._lookup(soc, s)[0] - v1 - v2
         found: Floats = 2 * power / (u + np.sqrt(np.maximum(u * u - 4 * r0 * power, 0.0)))
         return found
 
-    def _corners(self, s: Where, seconds: float | Floats) -> _Corners:
-        t = seconds
-        longest = float(np.max(t))
-        d, series = self.doubts, self.series[s]
-        soc, v1, v2, kelvin, ambient = self.soc[s], self.v1[s], self.v2[s], self.temperature[s], self.ambient[s]
-        p = self.variance
+    def _corners(self, s: Where, t: float | Floats) -> _Corners:
+        """The pessimistic ends over `t` seconds, one horizon for all or one for each unit."""
+        soc, v1, v2, factor = self.soc[s], self.v1[s], self.v2[s], self._factor[s]
         half = self.soc_half(s)
         soc_lo, soc_hi = soc - half - self.shortfall[s], soc + half + self.excess[s]
-        low, _, at_lo = self._lookup(soc_lo, s)
-        high, _, at_hi = self._lookup(soc_hi, s)
-        error = self._curve_error[s] + SIGMAS * np.sqrt(np.maximum(p[3, s] + 2 * p[4, s] + p[5, s], 0.0))
-        e = low * series - np.maximum(v1, 0.0) - np.maximum(v2, 0.0) - error
-        f = high * series - np.minimum(v1, 0.0) - np.minimum(v2, 0.0) + error
-        cold, hot = kelvin - d.temperature, kelvin + d.temperature
-        large = self._arrhenius(cold, s) * (1 + d.resistance)
-        small = self._arrhenius(hot, s) * (1 - d.resistance)
-        r0, r1, r2 = self.r0[s] * large, self.r1[s] * large, self.r2[s] * large
-        pairs = r0 + t / (self.c1[s] + 0.5 * t / r1) + t / (self.c2[s] + 0.5 * t / r2)
-        per_a = t / (self.capacity[s] * (1 - d.capacity))
-        steep = series * GRID * per_a
-        rho, rho_c = pairs + self._steep(at_lo, longest) * steep, pairs + self._steep(at_hi, longest) * steep
-        rho_q = self.r0[s] * small
-        for_each = t / self._heat_capacity[s]
-        heat_a = for_each * (r0 + r1 + r2)
-        # The heat of what stands in the pairs is greatest for the smallest resistance.
-        stands = v1 * v1 / (self.r1[s] * small) + v2 * v2 / (self.r2[s] * small)
-        heat = for_each * (stands + self._conductance[s] * np.maximum(ambient - cold, 0.0))
-        cold_end = cold - for_each * self._conductance[s] * np.maximum(cold - ambient, 0.0)
-
-        def hottest(limits: Floats) -> Floats:
-            room = np.maximum(limits[1] - hot - heat, 0.0) / heat_a
-            found: Floats = np.where(cold < limits[0], 0.0, np.sqrt(room))
-            return found
-
+        low, at_lo = self._lookup(soc_lo, s)
+        high, at_hi = self._lookup(soc_hi, s)
+        p = self.variance
+        error = self.curve_error[s] + SIGMAS * np.sqrt(np.maximum(p[3, s] + 2 * p[4, s] + p[5, s], 0.0))
+        above1, above2 = np.maximum(v1, 0.0), np.maximum(v2, 0.0)
+        e = low - above1 - above2 - error
+        f = high + (above1 - v1) + (above2 - v2) + error
+        r0, r1, r2 = (r[s] * factor for r in self._large)
+        pairs = r0 + t * r1 / (self.c1[s] * r1 + 0.5 * t) + t * r2 / (self.c2[s] * r2 + 0.5 * t)
+        steep, steeply = self._steep(float(np.max(t))), self._steeply[s] * t
+        rho, rho_c = pairs + steep[at_lo] * steeply, pairs + steep[at_hi] * steeply
+        per_a, heat_a, heats = self._per_as[s] * t, self._all_large[s] * factor * t, self._heats
+        kelvin, ambient = self.temperature[s], self.ambient[s]
+        heat = (v1 * v1 * heats[0][s] + v2 * v2 * heats[1][s]) * t / factor
+        heat += (
+            t * self._watts_k[s] * self._conductance[s] * np.maximum(ambient - kelvin + self.doubts.temperature, 0.0)
+        )
         out = (
-            np.minimum(self.discharge_a[s], 0.5 * e / rho),
+            self.discharge_a[s],
             (e - self.min_v[s]) / rho,
             (soc_lo - self.soc_min[s]) / per_a,
-            hottest(self._discharge_k[:, s]),
+            self._hottest(s, t, self._discharge_k, heat, heat_a),
         )
         into = (
             self.charge_a[s],
             (self.max_v[s] - f) / rho_c,
             (self.soc_max[s] - soc_hi) / per_a,
-            hottest(self._charge_k[:, s]),
+            self._hottest(s, t, self._charge_k, heat, heat_a),
         )
         max_out = np.maximum(np.minimum(np.minimum(out[0], out[1]), np.minimum(out[2], out[3])), 0.0)
         max_in = np.maximum(np.minimum(np.minimum(into[0], into[1]), np.minimum(into[2], into[3])), 0.0)
-        return _Corners(
-            soc_lo, soc_hi, e, f, rho, rho_q, rho_c, per_a, heat, heat_a, cold_end, out, into, max_out, max_in
-        )  # fmt: skip
+        # INVARIANT: nothing that is not a finite number, wherever it stands, leaves a current that is allowed.
+        known = np.isfinite(soc_lo + soc_hi + e + f + heat + kelvin + ambient + self.derate[s])
+        if not known.all():
+            max_out, max_in = np.where(known, max_out, np.nan), np.where(known, max_in, np.nan)
+        rho_q = self._small[s] * factor
+        return _Corners(soc_lo, soc_hi, e, f, rho, rho_c, rho_q, per_a, heat, heat_a, out, into, max_out, max_in)
+
+    def _hottest(self, s: Where, t: float | Floats, limits: Floats, heat: Floats, heat_a: Floats) -> Floats:
+        """The greatest current that leaves the temperature inside its limits; no limit where none is near."""
+        kelvin, off = self.temperature[s], self.doubts.temperature
+        cold, hot = limits[0, s], limits[1, s]
+        if len(kelvin):
+            most = kelvin.max() + off + heat.max() + (self._most_heat[s] * self._factor[s] * t).max()
+            if most < hot.min() and kelvin.min() - off >= cold.max():
+                return np.array(np.inf)
+        room = np.maximum(hot - kelvin - off - heat, 0.0) / heat_a
+        found: Floats = np.where(kelvin - off < cold, 0.0, np.sqrt(room))
+        return found
 
     def _judge(self, c: _Corners, s: Where, power: Floats) -> tuple[Floats, Bools]:
         """The greatest current a power may draw over the horizon, and whether every limit bears it."""
@@ -430,6 +483,6 @@ class Twin:
         for name, a, b in reversed(list(zip(names, c.discharge, c.charge, strict=True))):
             found[strong > np.maximum(np.where(power >= 0, a, b), 0.0)] = name
         found[over] = Limit.POWER
-        unknown = ~(np.isfinite(power) & np.isfinite(strong) & np.isfinite(c.max_out + c.max_in))
+        unknown = ~np.isfinite(power + strong + c.max_out + c.max_in)
         found[unknown] = Limit.UNKNOWN
         return found, np.where(unknown | (early == 0), 0.0, late)
