@@ -41,7 +41,7 @@ class Agreement:
 
 
 def agreement(core: Core) -> Agreement:
-    """Both figures from the rules in force: those of `charge_residual`, and the vocabulary's doubt of a state of charge.
+    """Both figures from the rules in force: those of `charge_residual`, and the vocabulary's doubt of a charge.
 
     Raises `LookupError` when there is no such rule, it compares with no one figure, or the doubt is not declared.
     """
@@ -69,8 +69,8 @@ class Sensors:
     """What the measurements of a battery are worth. All are assumed (illustrative).
 
     `voltage` is one standard deviation as a share of the highest pack voltage, `cell` the greatest error of a cell's
-    voltage (V), `spread` how much the cells' resistances differ, as a share. After `strikes` voltages running that cannot
-    be, nothing is believed any more. `derated` is the share of power that is left while the two sides disagree.
+    voltage (V), `spread` how much the cells' resistances differ, as a share. After `strikes` voltages running that
+    cannot be, nothing is believed any more. `derated` is the share of power that is left while the two sides disagree.
     """
 
     voltage: float = 0.001
@@ -86,7 +86,8 @@ class Comparison:
 
     at_ns: int
     simulated: Floats
-    half: Floats
+    low: Floats
+    high: Floats
     reported: Floats
     residual: Floats
     measured_v: Floats
@@ -101,7 +102,8 @@ class Comparison:
                 "at_ns": self.at_ns,
                 "unit": unit,
                 "simulated_charge": _rounded(self.simulated[k], 6),
-                "half_width": _rounded(self.half[k], 6),
+                "lowest_charge": _rounded(self.low[k], 6),
+                "highest_charge": _rounded(self.high[k], 6),
                 "reported_charge": _rounded(self.reported[k], 6),
                 "residual": _rounded(self.residual[k], 6),
                 "measured_v": _rounded(self.measured_v[k], 3),
@@ -155,7 +157,8 @@ class Estimator:
         inside = (reported >= low) & (reported <= high)
         soc = np.where(inside, reported, 0.5 * (low + high))
         low, high = np.minimum(low, soc - self.agreement.reported), np.maximum(high, soc + self.agreement.reported)
-        twin.start(soc, np.maximum(soc - low, high - soc), temperature_c)
+        twin.start(soc, 0.5 * (high - low), temperature_c)
+        twin.below, twin.above = soc - low - 0.5 * (high - low), high - soc - 0.5 * (high - low)
         self._low, self._high = low, high
 
     def observe(
@@ -178,8 +181,8 @@ class Estimator:
         """
         twin = self.twin
         unset = np.isnan(self._low) | np.isnan(self._high)
-        self._low = np.where(unset, twin.soc - twin.soc_half(), self._low)
-        self._high = np.where(unset, twin.soc + twin.soc_half(), self._high)
+        low, high = twin.soc_band()
+        self._low, self._high = np.where(unset, low, self._low), np.where(unset, high, self._high)
         twin.advance(dt, current=current)
         self._count(dt, current)
         if temperature_c is not None:
@@ -193,7 +196,7 @@ class Estimator:
         apart = self._apart
         residual = twin.soc - reported
         row = Comparison(
-            at_ns, twin.soc.copy(), twin.soc_half(), reported.copy(), residual, voltage.copy(), self.predicted_v.copy(),
+            at_ns, twin.soc.copy(), *twin.soc_band(), reported.copy(), residual, voltage.copy(), self.predicted_v.copy(),
             reestimated, apart.copy(),
         )  # fmt: skip
         self.log.append(row)
@@ -308,10 +311,12 @@ class Estimator:
             apart[fresh] = True
         # Where nothing is reported, an old disagreement stands.
         self._apart = np.where(np.isfinite(away), apart, self._apart)
-        half = np.maximum(self._high - twin.soc, twin.soc - self._low)
-        across = np.where(np.isfinite(away), away + self.agreement.reported, twin.soc_half())
-        half = np.where(self._apart, np.maximum(half, across), half)
-        twin.doubt = np.maximum(half - SIGMAS * np.sqrt(twin.variance[0]), 0.0)
+        low, high = self._low, self._high
+        covered, margin = self._apart & np.isfinite(away), self.agreement.reported
+        low = np.where(covered, np.minimum(low, reported - margin), low)
+        high = np.where(covered, np.maximum(high, reported + margin), high)
+        half = SIGMAS * np.sqrt(twin.variance[0])
+        twin.below, twin.above = twin.soc - low - half, high - twin.soc - half
         twin.derate = np.where(self._apart, self.sensors.derated, 1.0)
         found: Bools = self._apart.copy()
         return found
@@ -364,7 +369,8 @@ def readings(
     """
     floor, ceiling = twin.reach(seconds + usable_s)
     known = twin.known
-    half = twin.soc_half() + np.maximum(twin.shortfall, twin.excess)
+    low, high = twin.soc_band()
+    half = np.maximum(twin.soc - low + twin.shortfall, high - twin.soc + twin.excess)
     out = {}
     for k, unit in enumerate(units):
         if not known[k]:
