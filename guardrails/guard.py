@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from compiler.core import Core
@@ -24,7 +25,7 @@ from guardrails.repair import closest_command
 from guardrails.seal import Admitted, Codec, Frame, Sealer
 from guardrails.state import NANO
 from proofs.checker.certificate import refutes
-from proofs.checker.decision import decision_problem, parse_document
+from proofs.checker.decision import Document, decision_problem, parse_document
 from proofs.encode import to_bytes
 from proofs.ledger import Ledger
 from proofs.maker import Satisfiable, Undecided, decision_certificate
@@ -329,7 +330,7 @@ class Guard:
         distance = sum(abs(command[n] - asked[n]) for n in asked)
         if len(asked) == 1:
             ((name, watts),) = asked.items()
-            problem = decision_problem(parse_document(case.rules.document), predicate)
+            problem = decision_problem(_parsed(case.rules.document), predicate)
             blocking = [r.rule for r in case.rules.facts.rules if r.blocks]
             first = [blocking.index(f.rule.id) for f in findings if f.rule.blocks]
             facts = [lambda f=fact: f for fact in problem.facts[: len(blocking)]]  # type: ignore[misc]
@@ -345,6 +346,11 @@ class Guard:
             except (Satisfiable, Undecided):
                 continue
         raise RuntimeError(f"no certificate for the repair of {predicate['id']}")
+
+
+@lru_cache(maxsize=64)
+def _parsed(data: bytes) -> Document:
+    return parse_document(data)
 
 
 def judge_facts(facts: FactSet, rule: RuleFact, steps: Mapping[int, Fraction]) -> Verdict:
