@@ -34,12 +34,24 @@ class CannotVector(Exception):
 
 @dataclass(slots=True)
 class _Set:
-    """What a fact leaves: `low` to `high` (None: not bounded), inside each of `unions`; nothing where `when` is false."""
+    """What a fact leaves: `low` to `high` (None: no end) inside each of `unions`, nothing where `when` is false."""
 
     low: Whole | None = None
     high: Whole | None = None
     unions: tuple[tuple[tuple[Whole | None, Whole | None], ...], ...] = ()
     when: Truth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A row apart: what multiplies the commanded quantity (a number and terms, and its range), and the other terms."""
+
+    about: bool
+    fixed: int
+    free: tuple[tuple[int, int], ...]
+    least: int
+    most: int
+    rest: tuple[tuple[int, int], ...]
 
 
 class Stretches:
@@ -49,6 +61,7 @@ class Stretches:
         """Raises `CannotVector` naming a rule."""
         self.facts, self.commanded, self._box = facts, commanded, facts.box()
         self._demands: list[Normal] = []
+        self.plans: dict[Atom, _Plan] = {}
         for rule in facts.rules:
             if rule.blocks:
                 demand = normal(disjunction([negate(rule.scope), rule.body]), self._box)
@@ -65,9 +78,16 @@ class Stretches:
             if reach(self._box, fact.atom.terms) + abs(fact.atom.bound) >= FAR:
                 raise CannotVector(f"rule `{rule}`: a row may leave 64 bits")
             try:
-                split(self.facts, fact.atom, self.commanded)
+                self.plans[fact.atom] = self._plan(fact.atom)
             except ValueError as error:
                 raise CannotVector(f"rule `{rule}`: {error}") from error
+
+    def _plan(self, atom: Atom) -> _Plan:
+        slope, rest = split(self.facts, atom, self.commanded)
+        ends = [(a, a) if i is None else sorted(a * e for e in self._box[i]) for a, i in slope]
+        fixed = sum(a for a, i in slope if i is None)
+        free = tuple((i, a) for a, i in slope if i is not None)
+        return _Plan(bool(slope), fixed, free, sum(e[0] for e in ends), sum(e[1] for e in ends), tuple(rest))
 
     def nearest(self, values: Whole, asked: Whole, grid: Whole) -> tuple[Whole, Truth]:
         """The admissible multiples of `grid` nearest to `asked`, and where there is any.
@@ -76,63 +96,53 @@ class Stretches:
         `asked` are multiples of `grid`. Of two equally near the one nearer zero is taken, then the lower.
         """
         run = _Run(self, values)
-        sets = [run.set(demand) for demand in self._demands]
         declared = self.facts.variables[self.commanded]
-        low, high = np.full(asked.shape, declared.low), np.full(asked.shape, declared.high)
-        unions: list[tuple[tuple[Whole, Whole], ...]] = []
-        unit = bool((grid == 1).all())
-
-        def steps(ends: tuple[Whole | None, Whole | None]) -> tuple[Whole, Whole]:
-            """Whole steps of the device inside some ends."""
-            first = np.full(asked.shape, -FAR) if ends[0] is None else ends[0]
-            last = np.full(asked.shape, FAR) if ends[1] is None else ends[1]
-            return (first, last) if unit else (-(-first // grid), last // grid)
-
-        for found in sets:
-            if found.low is not None:
-                low = np.maximum(low, found.low)
-            if found.high is not None:
-                high = np.minimum(high, found.high)
-            if found.when is not None:
-                low = np.where(found.when, low, FAR)
-            unions += [tuple(steps(part) for part in union) for union in found.unions]
-        low, high = steps((low, high))
-        wish = asked if unit else asked // grid
-        up = _climb(np.maximum(wish, low), unions)
-        down = _descend(np.minimum(wish, high), unions)
+        all_of = _every([run.set(demand) for demand in self._demands])
+        low = np.maximum(declared.low, -FAR if all_of.low is None else all_of.low)
+        high = np.minimum(declared.high, FAR if all_of.high is None else all_of.high)
+        if all_of.when is not None:
+            low = np.where(all_of.when, low, FAR)
+        # A divisor that all devices share is divided by many times faster.
+        step: Any = grid[0] if len(grid) and (grid == grid[0]).all() else grid
+        unions = []
+        for union in all_of.unions:
+            ends = np.empty((2, len(union), len(asked)), dtype=np.int64)
+            for k, (first, last) in enumerate(union):
+                # Lower ends are turned, so that both are rounded inward by the same division.
+                ends[0, k] = FAR if first is None else -first
+                ends[1, k] = FAR if last is None else last
+            ends //= step
+            np.negative(ends[0], out=ends[0])
+            unions.append((ends[0], ends[1]))
+        low, high, wish = -(-low // step), high // step, asked // step
+        up, down = _climb(np.maximum(wish, low), unions), _descend(np.minimum(wish, high), unions)
         up_ok, down_ok = up <= high, down >= low
         over, under = up - wish, wish - down
         above = up_ok & (~down_ok | (over < under) | ((over == under) & (np.abs(up) < np.abs(down))))
-        return np.where(above, up, down) * grid, up_ok | down_ok
+        return np.where(above, up, down) * step, up_ok | down_ok
 
 
-def _climb(at: Whole, unions: Sequence[tuple[tuple[Whole, Whole], ...]]) -> Whole:
-    """The least step from `at` on inside every union; `FAR` and more where there is none."""
-    moved = len(unions) > 0
-    while moved:
+def _climb(at: Whole, unions: Sequence[tuple[Whole, Whole]]) -> Whole:
+    """The least step from `at` on inside every union; beyond every value where there is none."""
+    while unions:
         start = at
-        for union in unions:
-            best = np.full(at.shape, FAR)
-            for low, high in union:
-                step = np.maximum(at, low)
-                np.minimum(best, step, out=best, where=step <= high)
-            at = best
-        moved = len(unions) > 1 and bool((at != start).any())
+        for low, high in unions:
+            step = np.maximum(at, low)
+            at = np.where(step <= high, step, FAR).min(axis=0)
+        if len(unions) == 1 or (at == start).all():
+            break
     return at
 
 
-def _descend(at: Whole, unions: Sequence[tuple[tuple[Whole, Whole], ...]]) -> Whole:
-    """The greatest step up to `at` inside every union; `-FAR` and less where there is none."""
-    moved = len(unions) > 0
-    while moved:
+def _descend(at: Whole, unions: Sequence[tuple[Whole, Whole]]) -> Whole:
+    """The greatest step up to `at` inside every union; below every value where there is none."""
+    while unions:
         start = at
-        for union in unions:
-            best = np.full(at.shape, -FAR)
-            for low, high in union:
-                step = np.minimum(at, high)
-                np.maximum(best, step, out=best, where=step >= low)
-            at = best
-        moved = len(unions) > 1 and bool((at != start).any())
+        for low, high in unions:
+            step = np.minimum(at, high)
+            at = np.where(step >= low, step, -FAR).max(axis=0)
+        if len(unions) == 1 or (at == start).all():
+            break
     return at
 
 
@@ -158,10 +168,8 @@ class _Run:
         out: Any = None
         for i, a in terms:
             term = self.column(i) if abs(a) == 1 else self.column(i) * abs(a)
-            if out is None:
-                out = term if a > 0 else -term
-            else:
-                out = out + term if a > 0 else out - term
+            signed = term if a > 0 else -term
+            out = signed if out is None else out + signed
         return 0 if out is None else out
 
     def set(self, fact: Normal) -> _Set:
@@ -174,28 +182,28 @@ class _Run:
 
     def row(self, literal: Literal) -> _Set:
         atom = literal.atom
-        slope, rest = split(self.of.facts, atom, self.of.commanded)
-        if not slope:
+        plan = self.of.plans[atom]
+        if not plan.about:
             if atom not in self._truths:
-                self._truths[atom] = self.total(rest) <= atom.bound
+                self._truths[atom] = self.total(plan.rest) <= atom.bound
             return _Set(when=self._truths[atom] if literal.positive else ~self._truths[atom])
         if atom not in self._edges:
-            self._edges[atom] = self.edge(slope, atom.bound - self.total(rest))
+            self._edges[atom] = self.edge(plan, atom.bound)
         return self._edges[atom][0 if literal.positive else 1]
 
-    def edge(self, slope: Sequence[tuple[int, int | None]], right: Any) -> tuple[_Set, _Set]:
-        """Where `slope * x <= right` holds, and where it does not."""
-        right = np.broadcast_to(np.asarray(right, dtype=np.int64), (self.values.shape[1],))
-        ends = [sorted((a, a)) if i is None else sorted(a * e for e in self.of._box[i]) for a, i in slope]
-        least, most = sum(e[0] for e in ends), sum(e[1] for e in ends)
-        by: Any = sum(a for a, i in slope if i is None)
-        for a, i in slope:
-            if i is not None:
-                by = by + self.values[i] * a
-        if least > 0:
+    def edge(self, plan: _Plan, bound: int) -> tuple[_Set, _Set]:
+        """Where slope times the quantity and the rest are at most the bound, and where not."""
+        right = bound - self.total(plan.rest)
+        if isinstance(right, int):
+            right = np.full(self.values.shape[1], right)
+        by: Any = plan.fixed
+        for i, a in plan.free:
+            term = self.values[i] if a == 1 else self.values[i] * a
+            by = by + term if isinstance(by, np.ndarray) or by else term
+        if plan.least > 0:
             edge = right if isinstance(by, int) and by == 1 else right // by
             return _Set(high=edge), _Set(low=edge + 1)
-        if most < 0:
+        if plan.most < 0:
             edge = -right if isinstance(by, int) and by == -1 else -(right // -by)
             return _Set(low=edge), _Set(high=edge - 1)
         size = np.maximum(np.abs(by), 1)
@@ -276,4 +284,3 @@ def _pieces(part: _Set) -> list[tuple[Whole | None, Whole | None]]:
             for b, d in union
         ]
     return found
-

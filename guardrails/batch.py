@@ -151,7 +151,8 @@ class Batch:
 
     def _closest(self, units: NDArray[np.intp], asked: Whole) -> tuple[Whole, Truth]:
         """The nearest compliant command of some units, and where there is one, judged like any other command."""
-        values, known, grid = self._values[:, units], self._usable[:, units], self._grid[units]
+        values, known = self._values.take(units, axis=1), self._usable.take(units, axis=1)
+        grid = self._grid[units]
         if self._steps is None:
             return self._one_by_one(values, known, asked, grid)
         # A value that is missing is asked for nowhere: its rule does not apply. Any number in range may stand for it.
@@ -180,4 +181,3 @@ class Batch:
 def _nanoseconds(limit: Fraction | None) -> int:
     """The greatest age; without a limit, any."""
     return np.iinfo(np.int64).max if limit is None else floor(limit * NANO)
-

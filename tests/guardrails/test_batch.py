@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -17,13 +18,16 @@ from compiler.facts import Fact, FactSet, RuleFact, Variable
 from compiler.from_syntax import to_core
 from compiler.instance import Instance, of_one
 from compiler.lower import lower
+from compiler.to_exact import Unusable
 from compiler.to_intervals import CannotVector, Stretches
 from compiler.to_kernel import CODES
 from compiler.to_python import single
 from guardrails.batch import ADMITTED, REFUSED, REPAIRED, Batch
+from guardrails.fleet_records import FleetRecords
 from guardrails.repair import closest_command
 from guardrails.state import NANO
 from jurisdictions.loader import load
+from tests.guardrails.test_quick import NOW, UNITS, made, pair, registered
 from tests.packs import DAY
 
 TOP = 500_000
@@ -199,3 +203,37 @@ def test_arrays_of_another_form_are_refused() -> None:
         batch.step(grid, np.zeros(shape), np.ones(shape, dtype=np.bool_))  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         batch.step(grid[:2], np.zeros(shape, dtype=np.int64), np.ones(shape, dtype=np.bool_))
+
+
+def test_a_fleets_records_are_those_of_each_unit() -> None:
+    pick = random.Random(7)
+    guard, quick, _, _, _ = pair()
+    requests = [made(pick, unit, factor) for unit, factor in zip(UNITS * 90, [0, 2, -1, 1, 3] * 72, strict=True)]
+    settled = {unit: registered(unit) for unit in UNITS}
+    requests = [
+        replace(r, state={n: v for n, v in r.state.items() if n in settled[r.unit] or not isinstance(v, Unusable)})
+        for r in requests
+        if settled[r.unit].keys() <= r.state.keys() and r.state.get("previous_setpoint") != Fraction(1, 3)
+    ]
+    records = FleetRecords(quick._guard, requests)
+    batch, n = records.batch(), len(requests)
+    vocabulary = records.instance.vocabulary
+    readings = np.zeros((len(batch.names), n), dtype=np.int64)
+    usable = np.zeros(readings.shape, dtype=np.bool_)
+    for u, asked in enumerate(requests):
+        for k, name in enumerate(batch.names):
+            value = asked.state.get(name)
+            if isinstance(value, Fraction):
+                readings[k, u], usable[k, u] = int(value / vocabulary[name].resolution), True
+    refused = {u: r.active_power.reason for u, r in enumerate(requests) if isinstance(r.active_power, Unusable)}
+    watts = np.array([0 if isinstance(r.active_power, Unusable) else int(r.active_power) for r in requests])
+    late = np.array([r.deadline_ns < NOW for r in requests])
+    given_ = np.array([u not in refused for u in range(n)])
+    limits = np.array([10**9 if r.tolerance is None else r.tolerance for r in requests])
+    step = batch.step(watts, readings, usable, None, given_, limits, late)
+    ready = records.write(step, [r.deadline_ns for r in requests], limits, refused, lambda unit, name: "missing")
+    for asked, found in zip(requests, ready, strict=True):
+        guard.decide(asked)
+        assert found.record == guard._ledger.kept[-1]  # type: ignore[attr-defined]
+        assert found.requested is None or found.frame is None or found.outcome != "refused"
+    assert {r.outcome for r in ready} == {"admitted", "repaired", "refused"}
