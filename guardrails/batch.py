@@ -36,9 +36,9 @@ class Step:
     """What became of each unit's request.
 
     `requested` and `command` are W on the device's grid (`command` 0 where refused); `codes` (rules, units) are the
-    kernel's verdicts on the request, all 0 where it was not judged; `judged` is false where the request itself could
-    not be used or came late; `moved` is how far the closest compliant command lies, -1 where there is none or nobody
-    looked. `values` and `usable` (variables, units) are what was judged by; they are overwritten by the next step.
+    kernel's verdicts on the request, all 0 where the request itself could not be used: there `judged` is false. `late`
+    is true where its deadline had passed. `moved` is how far the closest compliant command lies, -1 where there is none
+    or nobody looked. `values` and `usable` (variables, units) are what was judged by; the next step overwrites them.
     """
 
     outcome: NDArray[np.int8]
@@ -46,6 +46,7 @@ class Step:
     command: Whole
     codes: NDArray[np.int8]
     judged: Truth
+    late: Truth
     moved: Whole
     values: Whole
     usable: Truth
@@ -127,14 +128,14 @@ class Batch:
         judged = (asked >= declared.low) & (asked <= declared.high)
         if given is not None:
             judged &= given
-        if late is not None:
-            judged &= ~late
+        late = np.zeros(self.units, dtype=np.bool_) if late is None else late
+        timely = judged & ~late
         codes = self.kernel.judge_columns(values, known)
         worst = codes[self._blocking].max(axis=0, initial=0)
-        outcome = np.where(judged & (worst < _VIOLATES), ADMITTED, REFUSED).astype(np.int8)
+        outcome = np.where(timely & (worst < _VIOLATES), ADMITTED, REFUSED).astype(np.int8)
         command = np.where(outcome == ADMITTED, requested, 0)
         moved = np.where(outcome == ADMITTED, 0, -1)
-        broken = np.flatnonzero(judged & (worst == _VIOLATES))
+        broken = np.flatnonzero(timely & (worst == _VIOLATES))
         if len(broken):
             found, ok = self._closest(broken, requested[broken])
             at, found = broken[ok], found[ok]
@@ -143,7 +144,7 @@ class Batch:
             command[at[within]], outcome[at[within]] = found[within], REPAIRED
         if not judged.all():
             codes[:, ~judged] = 0
-        return Step(outcome, requested, command, codes, judged, moved, values, known)
+        return Step(outcome, requested, command, codes, judged, late, moved, values, known)
 
     def _on_grid(self, asked: Whole) -> Whole:
         """In whole steps of the device, rounded toward zero."""

@@ -12,9 +12,10 @@ from compiler.inputs import in_range
 from compiler.to_exact import Finding, Unusable, Verdict
 from compiler.to_margins import margins
 from guardrails.batch import OUTCOMES, REPAIRED, Batch, Step, Truth, Whole
-from guardrails.guard import COMMANDED, Guard, Request, _why
+from guardrails.guard import COMMANDED, Guard, Request, _reason
 from guardrails.quick import SETTLED
-from guardrails.writing import BLIND, Edges, Ready, Writer, findings_of, moment_text
+from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, moment_text
+from proofs.checker.policy import REFUSE, REPAIR, Action
 
 LATE = "the deadline had passed before the decision"
 COMPLIES = "complies with every rule"
@@ -26,9 +27,13 @@ class FleetRecords:
     def __init__(self, guard: Guard, requests: Sequence[Request]) -> None:
         """One request for each unit, in the order of the fleet, for what it says of registration and codec.
 
-        Raises `CannotMeasure` or `CannotHurry` for rules or codecs that the fast path does not take, `ValueError`
-        naming unit and quantity where a registration is finer than its resolution.
+        Raises `CannotMeasure` or `CannotHurry` for rules, codecs or policies that the fast path does not take: in a
+        fleet's step a violation is repaired as far as it takes. `ValueError` names unit and quantity where a
+        registration is finer than its resolution.
         """
+        policy = guard.policy
+        if policy.yields or policy.unusable != REFUSE or any(a != Action(REPAIR) for a in policy.actions.values()):
+            raise CannotHurry("the policy has more to say than to repair")
         self._guard, self._requests = guard, requests
         rules = guard._one(requests[0]).rules
         self.instance, self.facts = rules.instance, rules.facts
@@ -79,10 +84,10 @@ class FleetRecords:
         at = moment_text(now)
         ends = {d: moment_text(now + timedelta(microseconds=(d - clock) // 1000)) for d in {*deadlines_ns}}
         outcomes, requested, commands = step.outcome.tolist(), step.requested.tolist(), step.command.tolist()
-        moved, judged = step.moved.tolist(), step.judged.tolist()
+        moved, judged, late = step.moved.tolist(), step.judged.tolist(), step.late.tolist()
         low, high = self._range()
         usable = step.usable & (step.values >= low) & (step.values <= high)
-        plain = (step.codes.max(axis=0, initial=0) < 2) & usable.all(axis=0) & step.judged
+        plain = (step.codes.max(axis=0, initial=0) < 2) & usable.all(axis=0) & step.judged & ~step.late
         shown = step.values[self._shown].T.tolist()
         out = []
         for u, (writer, usual) in enumerate(zip(self.writers, plain.tolist(), strict=True)):
@@ -95,16 +100,20 @@ class FleetRecords:
                 bad = self._bad(u, usable, why)
                 state = ["null" if n in bad else s for n, s in zip(writer.shown, state, strict=True)]
                 if judged[u]:
-                    limit = None if tolerance is None else int(tolerance[u])
-                    findings, reason = self._found(u, step, bad, moved[u], limit)
-                elif u in refused:
-                    asked, reason = None, f"{COMMANDED} of {writer.id} is {refused[u]}"
+                    most = None if tolerance is None else int(tolerance[u])
+                    findings, reason = self._found(u, step, bad, moved[u], most)
                 else:
-                    asked, reason = self._unjudged(writer.id, requested[u])
-                if outcomes[u] == REPAIRED and asked is not None and command is not None:
+                    asked, reason = (
+                        None,
+                        f"{COMMANDED} of {writer.id} is {refused.get(u) or self._outside(requested[u])}",
+                    )
+                if late[u]:
+                    reason = LATE
+                broken = {f.verdict for f in findings if f.rule.blocks}
+                if broken == {Verdict.VIOLATES} and not late[u] and (moved[u] < 0 or outcomes[u] == REPAIRED):
                     values = {i: int(x) for i, x in enumerate(step.values[:, u].tolist()) if self.names[i] not in bad}
                     del values[self.commanded]
-                    certificate = self._edges.certificate(asked, command, writer.grid, values, findings)
+                    certificate = self._edges.certificate(requested[u], command, writer.grid, values, findings)
             ready = writer.write(
                 at,
                 ends[deadline_ns],
@@ -141,15 +150,13 @@ class FleetRecords:
                 out[name] = why(u, name)
         return out
 
-    def _unjudged(self, unit: str, asked: int) -> tuple[int | None, str]:
+    def _outside(self, asked: int) -> str:
         declared = self.instance.vocabulary[COMMANDED]
         found = in_range(declared, asked * declared.resolution)
-        if isinstance(found, Unusable):
-            return None, f"{COMMANDED} of {unit} is {found.reason}"
-        return asked, LATE
+        return found.reason if isinstance(found, Unusable) else "missing"
 
     def _found(
-        self, u: int, step: Step, bad: Mapping[str, str], moved: int, limit: int | None
+        self, u: int, step: Step, bad: Mapping[str, str], moved: int, most: int | None
     ) -> tuple[tuple[Finding, ...], str]:
         """The findings and the reason of a unit that was judged."""
         codes = step.codes[:, u].tolist()
@@ -159,15 +166,12 @@ class FleetRecords:
         if any(code not in (BLIND, other) for code, other in zip(codes, told, strict=True)):
             raise RuntimeError(f"{self.writers[u].id} is judged differently by two methods")
         findings = findings_of(self.instance, self._margins, codes, numbers, bad)
+        reason = _reason(findings)
         blocking = [f for f in findings if f.rule.blocks]
-        if not blocking:
-            return findings, COMPLIES
-        blind = next((f for f in blocking if f.verdict is Verdict.CANNOT_TELL), None)
-        if blind is not None:
-            return findings, _why(blind)
-        reason = _why(min(blocking, key=lambda f: f.rule.id))
+        if not blocking or any(f.verdict is Verdict.CANNOT_TELL for f in blocking):
+            return findings, reason
         if moved < 0:
             reason += "; no compliant command was found"
-        elif limit is not None and moved > limit:
-            reason += f"; the closest compliant command is {moved} W away, allowed are {limit} W"
+        elif most is not None and moved > most:
+            reason += f"; the closest compliant command is {moved} W away, allowed are {most} W"
         return findings, reason

@@ -15,18 +15,17 @@ from math import ceil, floor
 
 from compiler.breakpoints import Points, breakpoints
 from compiler.inputs import in_range
-from compiler.to_exact import Finding, Unusable, Value, Verdict
+from compiler.to_exact import Finding, Unusable, Value
 from compiler.to_margins import CannotMeasure, Margins, margins
 from compiler.to_python import Check, single
-from guardrails.guard import COMMANDED, Decision, Guard, Request, _why
+from guardrails.guard import COMMANDED, NOT_YET, Decision, Guard, Request, _reason
 from guardrails.seal import Admitted
-from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, moment_text
+from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, limit, moment_text
 from proofs.checker.merkle import leaf_hash
+from proofs.checker.policy import REFUSE
 
 SETTLED = ("nameplate", "registered")
 """Roles of quantities that stay as they are from one command to the next."""
-UNPLACED = -1
-"""Leaf index of a command that is sealed before its record has a place (act, then record)."""
 KEPT = 4096
 """Units whose checks are kept ready."""
 
@@ -43,8 +42,12 @@ class Quick:
         ready = self.prepare(request)
         if ready is None:
             return self._guard.decide(request)
-        (entry,) = self._guard._ledger.append([ready.record])
-        sealed = self.seal(ready, entry.index, entry.leaf_hash)
+        pending = None
+        if ready.after and self._guard._later is not None:
+            pending, index, sealed = self._guard._later([ready.record]), NOT_YET, self.act(ready)
+        else:
+            (entry,) = self._guard._ledger.append([ready.record])
+            index, sealed = entry.index, self.seal(ready, entry.index, entry.leaf_hash)
         return Decision(
             ready.id,
             ready.outcome,
@@ -53,8 +56,10 @@ class Quick:
             ready.findings,
             ready.reason,
             () if sealed is None else (sealed,),
-            entry.index,
+            index,
             ready.ruleset,
+            (),
+            pending,
         )
 
     def prepare(self, request: Request) -> Ready | None:
@@ -83,7 +88,7 @@ class Quick:
 
     def act(self, ready: Ready) -> Admitted | None:
         """The command to send before its record is durable: for service classes that act, then record."""
-        return self.seal(ready, UNPLACED, leaf_hash(ready.record))
+        return self.seal(ready, NOT_YET, leaf_hash(ready.record))
 
 
 class _Unit:
@@ -93,6 +98,7 @@ class _Unit:
         case = guard._one(request)
         rules = case.rules
         self.guard, self.rules, self.codec, self.id = guard, rules, request.codec, request.unit
+        self.service = request.service
         vocabulary, facts = rules.instance.vocabulary, rules.facts
         if [v.name for v in facts.variables if v.role == "commanded"] != [COMMANDED]:
             raise CannotHurry(f"rules about other commands than {COMMANDED}")
@@ -138,8 +144,10 @@ class _Unit:
         self.shown = [names.index(name) for name in self.writer.shown]
 
     def serves(self, request: Request) -> bool:
-        """Whether the unit is still registered as it was when this was made."""
+        """Whether the unit is still registered as it was when this was made, and its service class the same."""
         state = request.state
+        if request.service != self.service:
+            return False
         if request.codec is not self.codec and request.codec != self.codec:
             return False
         for name, value in self.settled:
@@ -151,43 +159,38 @@ class _Unit:
     def decide(self, request: Request) -> Ready:
         guard = self.guard
         asked = self._asked(request)
+        _, deadline_ns = guard._terms([request])
         steps, bad = self._read(request.state)
         command: int | None = None
         findings: tuple[Finding, ...] = ()
-        certificate = "null"
+        watts, certificate = None, "null"
+        codes: Sequence[int] = ()
         if isinstance(asked, Unusable):
-            reason, watts = f"{COMMANDED} of {self.id} is {asked.reason}", None
-        elif guard._clock() > request.deadline_ns:
-            reason, watts = "the deadline had passed before the decision", asked
+            reason = f"{COMMANDED} of {self.id} is {asked.reason}"
         else:
-            watts = asked
-            steps[self.at] = asked
+            watts = steps[self.at] = asked
             codes, numbers = self._judge(steps, bad)
-            if max(codes, default=0) < 2:
-                command, reason = asked, "complies with every rule"
-            else:
+            if max(codes, default=0) >= 2:
                 findings = findings_of(self.rules.instance, self.margins, codes, numbers, bad)
-                blocking = [f for f in findings if f.rule.blocks]
-                if not blocking:
-                    command, reason = asked, "complies with every rule"
-                elif any(f.verdict is Verdict.CANNOT_TELL for f in blocking):
-                    reason = _why(next(f for f in blocking if f.verdict is Verdict.CANNOT_TELL))
-                else:
-                    reason = _why(min(blocking, key=lambda f: f.rule.id))
-                    command = self._closest(asked, steps, bad)
-                    if command is None:
-                        reason += "; no compliant command was found"
-                    elif request.tolerance is not None and abs(command - asked) > request.tolerance:
-                        away = abs(command - asked)
-                        reason += f"; the closest compliant command is {away} W away, allowed are {request.tolerance} W"
-                        command = None
-                    else:
-                        certificate = self.edges.certificate(
-                            asked, command, self.grid, self._values(steps, bad), findings
-                        )
+            reason = _reason(findings) if findings else "complies with every rule"
+        if guard._clock() > deadline_ns:
+            reason = "the deadline had passed before the decision"
+        elif isinstance(asked, Unusable):
+            if guard.policy.unusable != REFUSE:
+                raise CannotHurry("the policy falls back")
+        elif all(codes[r] < 2 for r in self.blocking):
+            command = asked
+        else:
+            most = limit(guard.policy, findings, request.tolerance)
+            if all(codes[r] != BLIND for r in self.blocking):
+                command, certificate, why = self._repair(asked, steps, bad, findings, most)
+                reason += why
+        now_ns = guard._clock()
+        if command is not None and now_ns > deadline_ns:
+            command, certificate, reason = None, "null", "the deadline passed while deciding"
         outcome = "refused" if command is None else "admitted" if command == watts else "repaired"
         now = guard._wall()
-        left = timedelta(microseconds=(request.deadline_ns - guard._clock()) // 1000)
+        left = timedelta(microseconds=(deadline_ns - now_ns) // 1000)
         state: Sequence[object] = [steps[place] for place in self.shown]
         if bad:
             state = ["null" if n in bad else s for n, s in zip(self.writer.shown, state, strict=True)]
@@ -203,10 +206,21 @@ class _Unit:
             certificate,
             state,
             bad,
-            request.deadline_ns,
+            deadline_ns,
         )
         guard._sequence += 1
         return ready
+
+    def _repair(
+        self, asked: int, steps: list[int], bad: Mapping[str, str], findings: Sequence[Finding], most: int | None
+    ) -> tuple[int | None, str, str]:
+        """The closest command, what shows it, and what more there is to say."""
+        found = self._closest(asked, steps, bad)
+        if found is not None and most is not None and abs(found - asked) > most:
+            away = abs(found - asked)
+            return None, "null", f"; the closest compliant command is {away} W away, allowed are {most} W"
+        shown = self.edges.certificate(asked, found, self.grid, self._values(steps, bad), findings)
+        return found, shown, "; no compliant command was found" if found is None else ""
 
     def _values(self, steps: Sequence[int], bad: Mapping[str, str]) -> dict[int, int]:
         """Every variable that can be used, by position."""

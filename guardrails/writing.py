@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from compiler.core import CoreRule
 from compiler.facts import Fact, FactSet, negate
 from compiler.instance import Instance
 from compiler.to_exact import Finding
@@ -22,7 +21,9 @@ from compiler.to_kernel import CODES
 from compiler.to_margins import Margins
 from guardrails.guard import COMMANDED, Guard, Request, _instant
 from guardrails.seal import Codec, Frame, RegisterWrite
+from guardrails.settle import Settled
 from proofs.checker.canonical_json import dumps
+from proofs.checker.policy import AFTER, REPAIR, Policy
 from proofs.encode import to_bytes
 from proofs.nearest import nearest
 from proofs.prepared import HOLE, Prepared
@@ -57,7 +58,10 @@ class Slotted(Protocol):
 
 
 class Ready(NamedTuple):
-    """A decision with its record, before the record has a place; `seal` makes what an adapter takes."""
+    """A decision with its record, before the record has a place; `Quick.seal` makes what an adapter takes.
+
+    `after` says that the record is made after the act, by its service class.
+    """
 
     id: str
     outcome: str
@@ -69,6 +73,7 @@ class Ready(NamedTuple):
     frame: Frame | None
     deadline_ns: int
     ruleset: str
+    after: bool
 
 
 class CannotHurry(Exception):
@@ -127,7 +132,9 @@ class Writer:
         """`readings` are the quantities whose values change; the others are as the request has them."""
         # The predicate of some decision, with what changes taken out.
         case = guard._one(request)
-        sample = guard._predicate(request.unit, "unit", case, "admitted", {COMMANDED: 0}, (), "", request.deadline_ns)
+        base = guard._base(request.unit, "unit", case)
+        sample = guard._predicate(base, case, Settled({COMMANDED: 0}), (), "", request.service)
+        self.after = sample["recorded"] == AFTER
         names = {*readings}
         state = {n: HOLE if n in names else value for n, value in sample["state"].items()}
         changing = ("at", "certificate", "command", "deadline", "findings", "frames", "gap", "outcome", "reason")
@@ -137,6 +144,7 @@ class Writer:
         device = _text(request.codec.device).replace("%", "%%")
         self._frames = "{" + device + ':"%s"}'
         self.framer = Framer(request.codec)
+        self.policy, self._rules = guard.policy, dict[str, tuple[str, ...]]()
         self.id, self.ruleset, self.grid = request.unit, case.rules.digest, int(request.codec.grid[COMMANDED])
 
     def write(
@@ -166,7 +174,7 @@ class Writer:
                 certificate,
                 "null" if command is None else f'{{"{COMMANDED}":{command}}}',
                 deadline,
-                f"[{','.join(map(finding_text, findings))}]" if findings else "[]",
+                f"[{','.join([self._told(f) for f in findings])}]" if findings else "[]",
                 frames,
                 0,
                 f'"{outcome}"',
@@ -177,7 +185,20 @@ class Writer:
                 dumps(unusable).decode() if unusable else "{}",
             )
         )
-        return Ready(self.id, outcome, requested, command, findings, reason, record, frame, deadline_ns, self.ruleset)
+        return Ready(
+            self.id, outcome, requested, command, findings, reason, record, frame, deadline_ns, self.ruleset, self.after
+        )
+
+    def _told(self, finding: Finding) -> str:
+        """A finding as it stands in a record, in canonical JSON."""
+        rule = finding.rule
+        if rule.id not in self._rules:
+            texts = rule.clause, rule.id, self.policy.tier(rule.id), rule.unit.text
+            self._rules[rule.id] = tuple(_text(text) for text in texts)
+        clause, name, tier, unit = self._rules[rule.id]
+        margin = "null" if finding.margin is None else f'"{decimal(finding.margin / rule.unit.factor)}"'
+        head = f'{{"clause":{clause},"margin":{margin},"rule":{name},"tier":{tier},"unit":{unit}'
+        return f'{head},"verdict":"{finding.verdict.value}"}}'
 
 
 def findings_of(
@@ -209,15 +230,15 @@ def moment_text(moment: datetime) -> str:
     return f'"{_instant(moment)}"'
 
 
-def finding_text(finding: Finding) -> str:
-    """A finding as a record has it, in canonical JSON."""
-    margin = "null" if finding.margin is None else f'"{decimal(finding.margin / finding.rule.unit.factor)}"'
-    rule, clause, unit = _names(finding.rule)
-    return f'{{"clause":{clause},"margin":{margin},"rule":{rule},"unit":{unit},"verdict":"{finding.verdict.value}"}}'
+def limit(policy: Policy, findings: Sequence[Finding], tolerance: int | None) -> int | None:
+    """How far a command that these findings block may be moved, in W; None: as far as it takes.
 
-
-def _names(rule: CoreRule) -> tuple[str, str, str]:
-    return tuple(_text(text) for text in (rule.id, rule.clause, rule.unit.text))  # type: ignore[return-value]
+    Raises `CannotHurry` for what only the reference does: fall back, refuse what could be repaired, or let tiers yield.
+    """
+    tiers = {policy.tier(f.rule.id) for f in findings if f.rule.blocks}
+    if policy.action(tiers) != REPAIR or policy.yields:
+        raise CannotHurry("the policy has more to say")
+    return min((t for t in (tolerance, policy.tolerance(tiers)) if t is not None), default=None)
 
 
 class Edges:
@@ -226,20 +247,24 @@ class Edges:
     def __init__(self, facts: FactSet, commanded: int) -> None:
         self.products = {len(facts.variables) + k: p[1:] for k, p in enumerate(facts.products)}
         self.commanded, self.range = commanded, (facts.variables[commanded].low, facts.variables[commanded].high)
-        self.whole: list[Fact] = [("O", (negate(r.scope), r.body)) for r in facts.rules if r.blocks]
+        self.whole = [(r.scope, r.body) for r in facts.rules if r.blocks]
+        self.needs = [
+            (facts.plain(r.scope) - {commanded}, facts.plain(r.body) - {commanded}) for r in facts.rules if r.blocks
+        ]
         self.place = {r.rule: k for k, r in enumerate(r for r in facts.rules if r.blocks)}
 
     def certificate(
-        self, asked: int, command: int, grid: int, values: Mapping[int, int], findings: Sequence[Finding]
+        self, asked: int, command: int | None, grid: int, values: Mapping[int, int], findings: Sequence[Finding]
     ) -> str:
-        """What shows that a repair is the closest, in canonical JSON; `values` holds the steps of all that can be used.
+        """What shows that a repair is the closest, or that nothing complies (no command), in canonical JSON; `values`
+        holds the steps of all that can be used.
 
         Raises `CannotHurry` where it is not found at once.
         """
         rules = [self._facts(k, values, grid) for k in range(len(self.whole))]
         first = [self.place[f.rule.id] for f in findings if f.rule.blocks]
         box = -(-self.range[0] // grid), self.range[1] // grid
-        tree = nearest(box, rules, first, asked, grid, abs(command - asked))
+        tree = nearest(box, rules, first, asked, grid, None if command is None else abs(command - asked))
         if tree is None:
             raise CannotHurry("the reference looks for a certificate")
         return f'"{base64.b64encode(to_bytes(tree)).decode()}"'
@@ -250,7 +275,12 @@ class Edges:
 
         def fact() -> Fact:
             if not held:
-                held.append(self._put(self.whole[k], values, grid))
+                (scope, body), (ask, need) = self.whole[k], self.needs[k]
+                if not ask <= values.keys():
+                    held.append(("O", ()))
+                else:
+                    body = body if need <= values.keys() else ("O", ())
+                    held.append(self._put(("O", (negate(scope), body)), values, grid))
             return held[0]
 
         return fact

@@ -128,7 +128,7 @@ BROKEN = {
     "more charge than the sheet gives": ({}, 0.5, 25.0, -100_001, Limit.POWER, 0.0),
     "more current than given": ({"discharge_a": 50.0}, 0.5, 25.0, 60_000, Limit.CURRENT, 0.0),
     "too low a voltage at once": ({"min_v": 770.0}, 0.5, 25.0, 140_000, Limit.VOLTAGE, 0.0),
-    "too low a voltage after a while": ({"min_v": 761.0}, 0.5, 25.0, 140_000, Limit.VOLTAGE, None),
+    "too low a voltage after a while": ({"min_v": 764.5}, 0.5, 25.0, 140_000, Limit.VOLTAGE, None),
     "too high a voltage": ({"max_v": 800.0}, 0.5, 25.0, -90_000, Limit.VOLTAGE, 0.0),
     "the floor of charge after a while": ({}, 0.1204, 25.0, 140_000, Limit.CHARGE, None),
     "the ceiling of charge, crossed already": ({}, 0.97, 25.0, -10, Limit.CHARGE, 0.0),
