@@ -95,6 +95,31 @@ class Stretches:
         `values` is (variables, states) in steps, inside the declared ranges; the commanded row is not looked at.
         `asked` are multiples of `grid`. Of two equally near the one nearer zero is taken, then the lower.
         """
+        step, low, high, unions = self._stretches(values, grid)
+        wish = asked // step
+        up, down = _climb(np.maximum(wish, low), unions), _descend(np.minimum(wish, high), unions)
+        up_ok, down_ok = up <= high, down >= low
+        over, under = up - wish, wish - down
+        above = up_ok & (~down_ok | (over < under) | ((over == under) & (np.abs(up) < np.abs(down))))
+        return np.where(above, up, down) * step, up_ok | down_ok
+
+    def around(self, values: Whole, at: Whole, grid: Whole) -> tuple[Whole, Whole]:
+        """The stretch of admissible multiples of `grid` around each admissible multiple `at`, ends included.
+
+        Where no stretch holds `at`, the ends are crossed.
+        """
+        step, low, high, unions = self._stretches(values, grid)
+        here = at // step
+        for first, last in unions:
+            # Intervals that share a step are one stretch.
+            holds = (first <= here) & (here <= last)
+            low = np.maximum(low, np.where(holds, first, FAR).min(axis=0))
+            high = np.minimum(high, np.where(holds, last, -FAR).max(axis=0))
+        crossed = (low > here) | (here > high)
+        return np.where(crossed, 1, low) * step, np.where(crossed, 0, high) * step
+
+    def _stretches(self, values: Whole, grid: Whole) -> tuple[Any, Whole, Whole, list[tuple[Whole, Whole]]]:
+        """What one device step is, and in such steps the ends of all and the intervals of each union."""
         run = _Run(self, values)
         declared = self.facts.variables[self.commanded]
         all_of = _every([run.set(demand) for demand in self._demands])
@@ -106,7 +131,7 @@ class Stretches:
         step: Any = grid[0] if len(grid) and (grid == grid[0]).all() else grid
         unions = []
         for union in all_of.unions:
-            ends = np.empty((2, len(union), len(asked)), dtype=np.int64)
+            ends = np.empty((2, len(union), len(grid)), dtype=np.int64)
             for k, (first, last) in enumerate(union):
                 # Lower ends are turned, so that both are rounded inward by the same division.
                 ends[0, k] = FAR if first is None else -first
@@ -114,12 +139,7 @@ class Stretches:
             ends //= step
             np.negative(ends[0], out=ends[0])
             unions.append((ends[0], ends[1]))
-        low, high, wish = -(-low // step), high // step, asked // step
-        up, down = _climb(np.maximum(wish, low), unions), _descend(np.minimum(wish, high), unions)
-        up_ok, down_ok = up <= high, down >= low
-        over, under = up - wish, wish - down
-        above = up_ok & (~down_ok | (over < under) | ((over == under) & (np.abs(up) < np.abs(down))))
-        return np.where(above, up, down) * step, up_ok | down_ok
+        return step, -(-low // step), high // step, unions
 
 
 def _climb(at: Whole, unions: Sequence[tuple[Whole, Whole]]) -> Whole:
@@ -158,10 +178,11 @@ class _Run:
     def column(self, i: int) -> Whole:
         plain = len(self.of.facts.variables)
         if i < plain:
-            return self.values[i]
+            found: Whole = self.values[i]
+            return found
         if i not in self._columns:
             _, x, y = self.of.facts.products[i - plain]
-            self._columns[i] = self.values[x] * self.values[y]
+            self._columns[i] = np.multiply(self.values[x], self.values[y])
         return self._columns[i]
 
     def total(self, terms: Sequence[tuple[int, int]]) -> Any:

@@ -23,8 +23,8 @@ def nearest(
     grid: int,
     distance: int | None,
 ) -> Tree | None:
-    """The certificate of a repair that lies `distance` from what was asked, with no gap, or (None) that nothing complies
-    at all; no certificate when it would not hold.
+    """The certificate of a repair that lies `distance` from what was asked, with no gap; or, without a distance, that
+    nothing complies at all. None when it would not hold.
 
     `box` are the least and the greatest step of the device; `rules` give the facts of the blocking rules over that step
     as `proofs.checker.decision.decision_problem` has them, of which those in `first` are tried first.
@@ -81,14 +81,14 @@ def _cover(rules: Sequence[Callable[[], Fact]], order: Sequence[int], low: int, 
 def _false_until(fact: Fact, low: int, high: int) -> int:
     """The last step up to `high` before which the fact holds nowhere from `low` on; `low - 1` where it holds there."""
     if fact[0] == "L":
-        slope = fact[1][0][1] if fact[1] else 0
+        slope: int = fact[1][0][1] if fact[1] else 0
         over = slope * low - fact[2]
         if over < 0 or (over == 0 and not fact[3]):
             return low - 1
         if slope >= 0:
             return high
         # The last step at which slope * x is still above, or not below, the right side.
-        edge = -fact[2] // -slope
+        edge: int = -fact[2] // -slope
         inside = edge if fact[3] or edge * slope != fact[2] else edge - 1
         return min(high, inside)
     if fact[0] == "O":

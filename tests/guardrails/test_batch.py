@@ -127,11 +127,17 @@ def test_any_rows_give_the_nearest_step(bodies: list[Fact], seed: int) -> None:
     values = pick.integers(-20, 21, (4, 12))
     grid = pick.choice([1, 2, 5], 12)
     asked = pick.integers(-20, 21, 12) // grid * grid
-    found, ok = Stretches(facts, 0).nearest(values, asked, grid)
+    stretches = Stretches(facts, 0)
+    found, ok = stretches.nearest(values, asked, grid)
+    low, high = stretches.around(values, found, grid)
     for u in range(12):
         state = {i: int(values[i, u]) for i in range(4)}
         best = scalar(facts, state, 0, int(asked[u]), int(grid[u]))
         assert (int(found[u]) if ok[u] else None) == best
+        if best is not None:
+            assert low[u] <= best <= high[u] and low[u] % grid[u] == high[u] % grid[u] == 0
+            inside = range(int(low[u]), int(high[u]) + 1, int(grid[u]))
+            assert all(scalar(facts, state, 0, x, int(grid[u])) == x for x in inside)
 
 
 def test_ages_late_requests_and_tolerances() -> None:
