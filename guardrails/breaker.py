@@ -1,8 +1,7 @@
-"""A circuit breaker for one device, as a state machine without a clock of its own: a device that fails is left alone for
-a while, then asked once.
+"""A circuit breaker for one device: one that fails is left alone for a while, then asked once. It has no clock.
 
-closed: commands pass; failures in a row are counted. open: nothing passes until the wait is over. half_open: one command
-has been let through, and what becomes of it decides; each failure of such a command makes the next wait longer.
+closed: commands pass; failures in a row are counted. open: nothing passes until the wait is over. half_open: a single
+command was let through, and what becomes of it decides; each one that fails makes the next wait longer.
 """
 
 from __future__ import annotations

@@ -40,6 +40,10 @@ class FrameMismatch(DeviceError):
     """The frame about to be sent does not stand for the command that was admitted."""
 
 
+class CutShort(DeviceError):
+    """The deadline passed when some writes of a frame had been sent and others not."""
+
+
 class Link(Protocol):
     """One device. Used by one thread at a time."""
 

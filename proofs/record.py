@@ -25,7 +25,7 @@ def statement(predicate: Mapping[str, Any]) -> bytes:
     """
     if set(predicate) != FIELDS:
         raise ValueError(f"a decision record needs exactly its fields; differing: {sorted(set(predicate) ^ FIELDS)}")
-    _exact(predicate, "record")
+    exact(predicate, "record")
     name = f"{predicate['id']}/{predicate['sequence']}"
     digest = hashlib.sha256(dumps(dict(predicate))).hexdigest()
     return dumps(
@@ -38,12 +38,13 @@ def statement(predicate: Mapping[str, Any]) -> bytes:
     )
 
 
-def _exact(value: Any, where: str) -> None:
+def exact(value: Any, where: str) -> None:
+    """Raises `ValueError` naming the place of a float: a record is exact."""
     if isinstance(value, float):
         raise ValueError(f"{where} is a float")
     if isinstance(value, Mapping):
         for key, item in value.items():
-            _exact(item, f"{where}.{key}")
+            exact(item, f"{where}.{key}")
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            _exact(item, f"{where}[{i}]")
+            exact(item, f"{where}[{i}]")

@@ -15,14 +15,14 @@ from pymodbus.exceptions import ModbusException
 from adapters.sunspec.codec import SunSpecCodec
 from adapters.sunspec.models import BASE, END_ID, MARKER, from_registers, layout, not_implemented, scaled
 from guardrails.link import (
+    CutShort,
     DeviceBusy,
-    DeviceError,
     DeviceRefused,
     DeviceUnreachable,
     FrameMismatch,
     ReadBackMismatch,
 )
-from guardrails.seal import Admitted, Permit, Sealer
+from guardrails.seal import Admitted, Expired, Permit, Sealer
 from guardrails.state import NANO
 
 NEEDED = {701: ("Hz", "W"), 704: ("WSet", "WSetEna", "WSet_SF"), 713: ("SoC",), 715: ("LocRemCtl",)}
@@ -159,9 +159,14 @@ class SunSpecDevice:
             raise FrameMismatch(str(error)) from error
         if tuple(sorted(decoded.items())) != command:
             raise FrameMismatch(f"the frame stands for {decoded}, admitted is {dict(command)}")
-        for write in frame.writes:
+        for n, write in enumerate(frame.writes):
             # Late is not sent, between two writes either.
-            self._sealer.still(permit, self.name)
+            try:
+                self._sealer.still(permit, self.name)
+            except Expired as error:
+                if not n:
+                    raise
+                raise CutShort(f"{n} of {len(frame.writes)} writes were sent to {self.name}; {error}") from error
             self._call("write", self._client.write_registers, write.address, list(write.values))
         found = []
         for write in frame.writes:
