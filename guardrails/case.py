@@ -14,6 +14,8 @@ from compiler.to_exact import Finding, Subject, Value, Verdict, judge
 from guardrails.seal import Codec
 
 FAILING = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
+COMMANDED_SUBJECTS = ("unit", "pool")
+"""Subjects that are sent a command. Of any other, not to go on is always open: no tier yields for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,8 @@ def steps_of(rules: Rules, values: Mapping[str, Value]) -> dict[int, Fraction]:
 def distance(command: Mapping[str, int], asked: Mapping[str, int]) -> int:
     """How far a command lies from what was asked: the sum over its quantities, in steps."""
     return sum(abs(command[n] - asked[n]) for n in asked)
+
+
+def plain(value: Fraction) -> int | str:
+    """A value of a record: a whole number of steps, or text where it is none or is large."""
+    return value.numerator if value.denominator == 1 and abs(value) < 2**53 else str(value)

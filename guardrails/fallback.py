@@ -1,4 +1,4 @@
-"""What a unit is told when no answer came in time, or when the policy falls back: constants that were proved, or to hold.
+"""What a unit is told when no answer came in time, or the policy falls back: constants that were proved, or to hold.
 
 `some_command` proves that in every state one of a few constants is allowed. Which ones stands in the theorem's words;
 that the certificate is about these is checked by making its problem again.
@@ -31,7 +31,7 @@ def commands(policy: Policy, case: Case) -> Iterator[dict[str, int]]:
 
     One that the state does not give (to hold a set point that is unknown), or that is out of range, is left out.
     """
-    if any(name.rpartition(".")[2] != COMMANDED for name in case.requested):
+    if not case.requested or any(name.rpartition(".")[2] != COMMANDED for name in case.requested):
         return
     for candidate in policy.fallback:
         command: dict[str, int] = {}
@@ -83,8 +83,8 @@ def _refused(facts: FactSet, constants: tuple[int, ...]) -> Iterator[Fact]:
 
 
 def check_fallback(policy: Policy, proved: Sequence[Proved], core: Core) -> None:
-    """Raises `PolicyError` where the policy falls back and its commands do not hold every constant that was proved: then
-    nothing shows that one of them is always allowed."""
+    """Raises `PolicyError` where the policy falls back and its commands lack a constant of the proof: then nothing
+    shows that one of them is always allowed."""
     falls = policy.unusable == "fall_back" or any(a.action == "fall_back" for a in policy.actions.values())
     if not falls:
         return

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
@@ -31,6 +31,10 @@ class Forged(SealError):
 
 class WrongDevice(SealError):
     """A command for another device."""
+
+
+class WrongContent(SealError):
+    """Other content than what was admitted."""
 
 
 class Expired(SealError):
@@ -128,6 +132,21 @@ class _Open:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class AdmittedContent:
+    """An offer, or any subject but a command, that may be passed on once, as it was decided, before its deadline (ns on
+    the monotonic clock). `content` is canonical JSON (`proofs.checker.decision.content`)."""
+
+    subject: str
+    id: str
+    content: bytes
+    leaf_index: int
+    record_hash: bytes
+    deadline_ns: int
+    nonce: bytes
+    tag: bytes
+
+
 class Sealer:
     """Makes seals for the guard and redeems them for adapters."""
 
@@ -164,16 +183,53 @@ class Sealer:
             raise Forged("the seal does not belong to this command")
         if a.device != device or a.frame.device != device:
             raise WrongDevice(f"the command is for {a.device}, not for {device}")
+        self._use(a.nonce, a.deadline_ns)
+        return a.frame
+
+    def seal_content(
+        self, *, subject: str, id: str, content: bytes, leaf_index: int, record_hash: bytes, deadline_ns: int
+    ) -> AdmittedContent:
+        """The sealed content; for the guard alone, once the record is durable."""
+        nonce = secrets.token_bytes(16)
+        tag = self._content_tag(subject, id, content, leaf_index, record_hash, deadline_ns, nonce)
+        return AdmittedContent(subject, id, content, leaf_index, record_hash, deadline_ns, nonce, tag)
+
+    def redeem_content(self, admitted: object, content: bytes) -> bytes:
+        """The content to pass on, once; `content` is what the adapter is about to pass on, in canonical form.
+
+        Raises `NotAdmitted`, `Forged`, `WrongContent`, `Expired` or `Replayed`; after any of them nothing may be sent.
+        """
+        if type(admitted) is not AdmittedContent:
+            raise NotAdmitted(f"admitted content is needed, not a {type(admitted).__name__}")
+        a = admitted
+        try:
+            tag = self._content_tag(a.subject, a.id, a.content, a.leaf_index, a.record_hash, a.deadline_ns, a.nonce)
+            genuine = hmac.compare_digest(tag, a.tag)
+        except (AttributeError, TypeError):
+            genuine = False
+        if not genuine:
+            raise Forged("the seal does not belong to this content")
+        if content != a.content:
+            raise WrongContent(f"this is not what was admitted for {a.id}")
+        self._use(a.nonce, a.deadline_ns)
+        return a.content
+
+    def _use(self, nonce: bytes, deadline_ns: int) -> None:
         with self._lock:
             now = self._clock_ns()
-            if now > a.deadline_ns:
-                raise Expired(f"the deadline passed {(now - a.deadline_ns) / 1e6:.1f} ms ago")
-            if a.nonce in self._used:
+            if now > deadline_ns:
+                raise Expired(f"the deadline passed {(now - deadline_ns) / 1e6:.1f} ms ago")
+            if nonce in self._used:
                 raise Replayed("the command was sent before")
             # A nonce may be forgotten once its deadline has passed: from then on the command counts as expired.
-            self._used = {nonce: end for nonce, end in self._used.items() if end >= now}
-            self._used[a.nonce] = a.deadline_ns
-        return a.frame
+            self._used = {used: end for used, end in self._used.items() if end >= now}
+            self._used[nonce] = deadline_ns
+
+    def _content_tag(
+        self, subject: str, id: str, content: bytes, leaf_index: int, record_hash: bytes, deadline_ns: int, nonce: bytes
+    ) -> bytes:
+        place = [str(leaf_index).encode(), str(deadline_ns).encode()]
+        return self._mac([b"content", subject.encode(), id.encode(), content, record_hash, nonce, *place])
 
     def permit(self, admitted: object, device: str, attempts: int) -> Permit:
         """Redeems a command and permits so many attempts of it; raises what `redeem` raises."""
@@ -232,6 +288,9 @@ class Sealer:
         parts += [str(leaf_index).encode(), str(deadline_ns).encode()]
         for name, value in command:
             parts += [name.encode(), str(value).encode()]
-        # Each part is preceded by its length, so that no two different commands give the same bytes.
+        return self._mac(parts)
+
+    def _mac(self, parts: Sequence[bytes]) -> bytes:
+        # Each part is preceded by its length, so that no two different lists of parts give the same bytes.
         data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.new(self._secret, data, hashlib.sha256).digest()

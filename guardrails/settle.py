@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.to_exact import Finding, Verdict
-from guardrails.case import FAILING, Case, distance
+from guardrails.case import COMMANDED_SUBJECTS, FAILING, Case, distance
 from guardrails.fallback import commands
 from guardrails.repair import closest_command
 from proofs.checker.policy import FALL_BACK, REFUSE, REPAIR, TIERS, Policy
@@ -51,6 +51,11 @@ class Question:
     policy: Policy
     base: Mapping[str, Any]
 
+    @property
+    def yields(self) -> tuple[str, ...]:
+        """The tiers that may give way here, the first one first."""
+        return self.policy.yields if self.case.rules.instance.subject in COMMANDED_SUBJECTS else ()
+
     def settle(self, asked: Mapping[str, int] | None, findings: Sequence[Finding], tolerance: int | None) -> Settled:
         """What to do about a request that is blocked by these findings, or that cannot be used (None)."""
         tiers = {self.policy.tier(f.rule.id) for f in findings if f.rule.blocks}
@@ -65,7 +70,8 @@ class Question:
     def _repair(
         self, asked: Mapping[str, int], tiers: Collection[str], untold: Collection[str], tolerance: int | None
     ) -> Settled:
-        command, yielded = self.closest(TIERS, asked), ()
+        command = self.closest(TIERS, asked)
+        yielded: tuple[tuple[str, str], ...] = ()
         if command is None:
             stand, gone = self._standing(asked, untold)
             if stand is None:
@@ -74,10 +80,13 @@ class Question:
             if command is None:
                 return Settled(None, why="no compliant command was found")
             yielded = gone
-        limits = [t for t in (tolerance, self.policy.tolerance(tiers)) if t is not None]
+        of_tiers = self.policy.tolerance(tiers) if self.case.rules.instance.subject in COMMANDED_SUBJECTS else None
+        limits = [t for t in (tolerance, of_tiers) if t is not None]
         away = distance(command, asked)
         if limits and away > min(limits):
-            return Settled(None, why=f"the closest compliant command is {away} W away, allowed are {min(limits)} W")
+            unit = "W" if self.case.rules.instance.subject in COMMANDED_SUBJECTS else "steps"
+            why = f"the closest compliant command is {away} {unit} away, allowed are {min(limits)} {unit}"
+            return Settled(None, why=why)
         return Settled(command, yielded=self._broken(yielded, command))
 
     def _fall_back(self, asked: Mapping[str, int] | None) -> Settled:
@@ -85,7 +94,7 @@ class Question:
             if not self._blocks(command, TIERS):
                 return Settled(command, fallback=True)
         near = asked if asked is not None else dict.fromkeys(self.case.requested, 0)
-        if self.policy.yields and self.closest(TIERS, near) is None:
+        if self.yields and self.closest(TIERS, near) is None:
             stand, gone = self._standing(near, self._untold(near))
             for command in commands(self.policy, self.case) if stand is not None else ():
                 if not self._blocks(command, stand or ()):
@@ -98,11 +107,11 @@ class Question:
         """The tiers that stand, from the top down, and those that yield with their certificates; no tiers where one
         neither stands nor may yield."""
         policy = self.policy
-        stand = frozenset(TIERS) - set(policy.yields)
-        if not policy.yields or self.closest(stand, near) is None:
+        stand = frozenset(TIERS) - set(self.yields)
+        if not self.yields or self.closest(stand, near) is None:
             return None, ()
         gone: list[tuple[str, str]] = []
-        for tier in reversed(policy.yields):
+        for tier in reversed(self.yields):
             if self.closest(stand | {tier}, near) is not None:
                 stand |= {tier}
                 continue
@@ -116,7 +125,7 @@ class Question:
         return stand, tuple(gone)
 
     def _may_yield(self, tier: str, untold: Collection[str]) -> bool:
-        allowed = tier in self.policy.yields
+        allowed = tier in self.yields
         return allowed and (tier not in untold or self.policy.actions[tier].untold == "yield")
 
     def _untold(self, command: Mapping[str, int]) -> set[str]:
@@ -129,8 +138,8 @@ class Question:
         facts = case.rules.facts
         standing = replace(facts, rules=tuple(r for r in facts.rules if self.policy.tier(r.rule) in tiers))
         positions = facts.index()
-        if any(name not in positions for name in asked):
-            # No rule speaks of what was asked, so no command mends what they refuse.
+        if not asked or any(name not in positions for name in asked):
+            # No rule speaks of what may be moved, so no move mends what they refuse.
             return None if self._blocks(asked, tiers) else dict(asked)
         found = closest_command(
             standing,

@@ -118,6 +118,9 @@ def verify(
     rules: Annotated[
         Path | None, typer.Option("--rules", help="The rule set document; found by its digest in the run when absent.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="The guard policy's document; found in the run when absent.")
+    ] = None,
 ) -> None:
     """Checks a receipt offline, with the log's public key and the independent checker alone."""
     from lexwatt.site import Folder
@@ -127,8 +130,10 @@ def verify(
         data = receipt.read_bytes()
         vkey = (key or folder.vkey).read_text(encoding="utf-8")
         record, _, _ = open_receipt(data, vkey)
-        document = (rules or folder.rules(str(read_record(record).get("ruleset")))).read_bytes()
-        found = verify_receipt(data, vkey, document)
+        told = read_record(record)
+        document = (rules or folder.rules(str(told.get("ruleset")))).read_bytes()
+        guide = policy.read_bytes() if policy else folder.policy(told.get("policy"))
+        found = verify_receipt(data, vkey, document, guide)
     except Bad as error:
         err.print(f"NOT VERIFIED: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -136,7 +141,7 @@ def verify(
         err.print(f"cannot read: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     size, origin = found.checkpoint.size, found.checkpoint.origin
-    out.print(describe(found.predicate, found.index, size, origin), markup=False, soft_wrap=True)
+    out.print(describe(found.predicate, found.index, size, origin, found.not_rederived), markup=False, soft_wrap=True)
 
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -287,7 +292,8 @@ def _verifies(path: Path, run: Folder) -> bool:
     vkey = run.vkey.read_text(encoding="utf-8")
     try:
         record, _, _ = open_receipt(data, vkey)
-        verify_receipt(data, vkey, run.rules(str(read_record(record)["ruleset"])).read_bytes())
+        told = read_record(record)
+        verify_receipt(data, vkey, run.rules(str(told["ruleset"])).read_bytes(), run.policy(told["policy"]))
     except Bad:
         return False
     return True

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from compiler.core import Core
 from compiler.from_syntax import to_core
+from guardrails.fallback import check_fallback
 from guardrails.fleet import Fleet, load_site
-from guardrails.guard import Guard
+from guardrails.guard import Guard, Later
+from guardrails.policy import UNGUIDED, GuardPolicy
 from guardrails.seal import Sealer
 from jurisdictions.loader import load
 from lexwatt.remembered import decide
@@ -50,12 +52,16 @@ class Folder:
         return key
 
     def rules(self, digest: str) -> Path:
-        """Where the rule set document of a digest lies."""
+        """Where the rule set document, or the guard policy's, of a digest lies."""
         return self.path / "rules" / (digest.replace(":", "-") + ".json")
 
     def keep_rules(self, digest: str, data: bytes) -> None:
-        """Stores a rule set document under its digest."""
+        """Stores a document under its digest."""
         _store(self.rules(digest), data)
+
+    def policy(self, named: object) -> bytes | None:
+        """The document of the guard policy that a record names, if it names one."""
+        return None if named is None else self.rules(str(named)).read_bytes()
 
     def keep_theorem(self, proved: Proved) -> Path:
         """Stores a theorem with its certificate."""
@@ -86,9 +92,20 @@ def load_rules(packs: Sequence[str | Path], on: date, remembered: Path | None = 
     return Rules(core, on, decide(core, remembered))
 
 
-def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> Guard:
-    """A guard under the rules, recording to the ledger; theorems that were proved are named in every record."""
+def open_guard(
+    rules: Rules,
+    folder: Folder,
+    ledger: Ledger,
+    sealer: Sealer,
+    policy: GuardPolicy = UNGUIDED,
+    later: Later | None = None,
+) -> Guard:
+    """A guard under the rules and a policy, recording to the ledger; theorems that were proved are named in every record.
+
+    Raises `PolicyError` where the policy names what the rules do not know, or falls back to what nothing proves.
+    """
     proved = [a for a in rules.answers if isinstance(a, Proved)]
+    check_fallback(policy.says, proved, rules.core)
     for answer in proved:
         folder.keep_theorem(answer)
     return Guard(
@@ -98,6 +115,8 @@ def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> 
         time.monotonic_ns,
         theorems=[a.digest for a in proved],
         keep=folder.keep_rules,
+        policy=policy,
+        later=later,
     )
 
 

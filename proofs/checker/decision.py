@@ -189,6 +189,8 @@ def _yielded(
     """The tiers that yielded: allowed to by the policy, the one that stands longest first, each with a certificate that
     nothing satisfied it beside the tiers that stand over it."""
     entries = predicate.get("yielded", [])
+    if entries and document.subject not in COMMANDED:
+        raise Bad("tiers yield for commands alone")
     tiers = tuple(text(entry["tier"]) for entry in entries)
     if tiers != tuple(t for t in reversed(guide.yields) if t in tiers):
         raise Bad("a tier yielded against the policy or out of its order")
@@ -386,7 +388,9 @@ def decision_problem(document: Document, predicate: Mapping[str, Any], policy: P
     For a repair: a command at most `distance - 1 - gap` from the request that complies with every tier that stands. For
     a refusal: any that complies with the tiers that never yield.
     """
-    out = {e["tier"] for e in predicate.get("yielded", [])} if predicate.get("outcome") == "repaired" else policy.yields
+    out = set(policy.yields if document.subject in COMMANDED else ())
+    if predicate.get("outcome") == "repaired":
+        out = {e["tier"] for e in predicate.get("yielded", [])}
     problem = nothing_problem(
         document, predicate, [r for r in document.rules if r.blocks and policy.tier(r.id) not in out]
     )
