@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from adapters.sunspec.client import DeviceError, SunSpecDevice
+from adapters.sunspec.client import SunSpecDevice
 from adapters.sunspec.process import DeviceProcess
 from compiler.core import Declared, params
 from compiler.inputs import read
@@ -21,6 +21,7 @@ from dispatch.prices import STEPS, Prices
 from dispatch.schedule import STEP_S, Schedule
 from guardrails.fleet import Fleet, Unit
 from guardrails.guard import Decision, Guard, Request
+from guardrails.link import DeviceError
 from guardrails.seal import Sealer, SealError
 from guardrails.state import NANO, Reading, snapshot
 from lexwatt.site import Folder
