@@ -161,9 +161,9 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Value | int], Value | int, str,
         {"tiers": {"trade/least": "safety"}},
         {"fcr_reserved": 700, "reference_power": 600},
         9,
-        "admitted",
-        0,
-        (),
+        "repaired",
+        700,
+        ("grid_code",),
     ),
     ("missing data blocks", {}, {"fcr_reserved": LOST}, 500, "refused", None, ()),
     (
@@ -205,8 +205,6 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Value | int], Value | int, str,
         (),
     ),
 ]
-# The row on one rule in another tier: `trade/least` cannot be met beside the grid code, and the market's rest can.
-TABLE[17] = (*TABLE[17][:4], "repaired", 700, ("grid_code",))
 
 
 @pytest.mark.parametrize(
@@ -243,9 +241,7 @@ def test_what_yielded_stays_on_record_as_a_violation() -> None:
 def test_a_pool_yields_as_one() -> None:
     guide = load_policy(EXAMPLE)
     desk = Desk(guide, packs.core())
-    homes = [
-        packs.request(u.id, Fraction(0), settled={"setpoint_deadband": LOST}) for u in packs.fleet().pool("homes")
-    ]
+    homes = [packs.request(u.id, Fraction(0), settled={"setpoint_deadband": LOST}) for u in packs.fleet().pool("homes")]
     found = desk.guard.decide_pool("homes", homes)
     assert found.yielded == ("market",), found.reason
     desk.verify(desk.last())
