@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, event, inspect, text
+from sqlalchemy import BigInteger, Connection, Engine, Integer, event, func, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Field, SQLModel, col, create_engine, select
@@ -278,8 +278,10 @@ class Store:
     def beyond(self, size: int) -> bool:
         """Whether a record stands at a place that a log of this size does not have."""
         with damage(), self.engine.connect() as connection:
-            rows = select(RecordRow.index).where((col(RecordRow.index) >= size) | (col(RecordRow.index) < 0)).limit(1)
-            return connection.execute(rows).first() is not None
+            place = col(RecordRow.index)
+            greatest = connection.execute(select(func.max(place))).scalar_one()
+            least = connection.execute(select(func.min(place))).scalar_one()
+            return greatest is not None and not 0 <= least <= greatest < size
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a full tile; raises `LedgerDamaged` when it is gone."""
@@ -342,7 +344,7 @@ def _on_connect(connection: Any, _: object) -> None:
         "page_size=8192",
         "journal_mode=WAL",
         "synchronous=FULL",
-        "wal_autocheckpoint=4000",
+        "wal_autocheckpoint=2000",
         "checkpoint_fullfsync=ON",
         "fullfsync=ON",
         "busy_timeout=5000",
