@@ -83,9 +83,7 @@ def times() -> None:
 
 def against_the_solver() -> None:
     """A day of frequency containment reserve, ten-minute powers, ambient 20 degC, against DOP853 at 1e-9."""
-    print(
-        "\nerror over a day against an eighth-order solver: state of charge (points), cell voltage (mV), temperature (K)"
-    )
+    print("\nerror over a day against a solver of eighth order: charge (points), cell voltage (mV), temperature (K)")
     for name, pack in PACKS.items():
         scale = pack.capacity * pack.min_v / (PACKS["LFP"].capacity * 600)
         powers = [p * scale for p in day()]
@@ -182,7 +180,8 @@ def picture() -> None:
             power = np.array([45_000.0 if k % 90 < 60 else 0.0])
             amps = truth.advance(step, power=power)
             volts = truth.open_circuit(truth.soc)[0] - truth.v1 - truth.v2 - truth.resistances()[0] * amps
-            shown = truth.soc if k < 180 else np.array([0.508])
+            if k < 180:
+                shown = truth.soc.copy()
             estimator.observe(
                 k * 10**10, step, amps + rng.normal(0, 0.2, 1), volts + rng.normal(0, 0.4, 1),
                 shown + rng.normal(0, 0.002, 1) * (k < 180),
@@ -217,7 +216,6 @@ def picture() -> None:
     folder = ROOT / "docs" / "twin"
     folder.mkdir(exist_ok=True)
     figure.savefig(folder / "comparison.svg", metadata={"Date": None})
-    figure.savefig("/tmp/comparison.png", dpi=70)
 
 
 def main() -> None:

@@ -196,8 +196,8 @@ class Estimator:
         apart = self._apart
         residual = twin.soc - reported
         row = Comparison(
-            at_ns, twin.soc.copy(), *twin.soc_band(), reported.copy(), residual, voltage.copy(), self.predicted_v.copy(),
-            reestimated, apart.copy(),
+            at_ns, twin.soc.copy(), *twin.soc_band(), reported.copy(), residual, voltage.copy(),
+            self.predicted_v.copy(), reestimated, apart.copy(),
         )  # fmt: skip
         self.log.append(row)
         return row

@@ -93,8 +93,9 @@ class LookAhead:
 
 class _Corners(NamedTuple):
     """The pessimistic ends for some units: open-circuit voltages `e`, low, and `f`, high; slopes `rho` for discharge,
-    `rho_c` for charge and `rho_q` for a charge's current; the share of charge that an ampere moves, at the most; its
-    warming without current and for each square ampere (K); greatest currents by current, voltage, charge and temperature."""
+    `rho_c` for charge and `rho_q` for a charge's current; the share of charge that an ampere moves, at the most; the
+    warming without current and for each square ampere (K); the greatest currents, by current, voltage, charge and
+    temperature."""
 
     soc_lo: Floats
     soc_hi: Floats
@@ -125,7 +126,8 @@ class Twin:
     State: `soc`, `v1`, `v2` (V), `temperature` and `ambient` (K); `variance` of (soc, v1, v2), rows 00 01 02 11 12 22;
     `with_voltage` and `with_current`, covariances of the state with the standing errors of curve and current sensor;
     `shortfall` and `excess`, how far the weakest cell stands below and the fullest above the pack (share); `below` and
-    `above`, what the band of `soc` is wider on either side than its deviations say, or narrower; `derate`, the share of power that may be asked for; `known`, whether there is a state.
+    `above`, what the band of `soc` is wider on either side than its deviations say, or narrower; `derate`, the share of
+    power that may be asked for; `known`, whether there is a state.
     """
 
     def __init__(

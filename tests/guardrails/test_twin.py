@@ -1,4 +1,4 @@
-"""What the twin holds possible is possible, against a circuit solved independently; what it does not know gives none."""
+"""What the twin holds possible is possible, against a circuit solved apart; what it does not know gives no range."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from guardrails.cells import CHEMISTRIES, KELVIN, Pack, pack_of
 from guardrails.fleet import BatteryFile, BatteryModel, FleetError, load_site
-from guardrails.twin import CHUNK, EMPTY, Limit, Twin
+from guardrails.twin import CHUNK, EMPTY, Doubt, Limit, Twin
 from tests.guardrails.circuit import Truth, solve
 from tests.packs import ROOT, fleet
 
@@ -352,3 +352,23 @@ def test_a_site_asks_for_a_twin_where_there_is_a_data_sheet(tmp_path: Path) -> N
     (tmp_path / "site.yaml").write_text(text.replace("MG11_BESS_01: {", "MG11_BESS_01: {twin: yes, "))
     with pytest.raises(FleetError, match=r"MG11_BESS_01\.twin needs a battery data sheet"):
         load_site(tmp_path / "site.yaml")
+
+
+@pytest.mark.parametrize("name", ["LFP", "NMC", "LTO"])
+@pytest.mark.parametrize(("worked", "given_away"), [(0.0, 0.0005), (100_000.0, 0.006)])
+def test_without_doubt_the_closed_form_gives_next_to_nothing_away(name: str, worked: float, given_away: float) -> None:
+    pack = replace(PACKS[name], ocv_error=0.0, discharge_w=1e7)
+    twin = Twin([pack], doubts=Doubt(0, 0, 0, 0, 0))
+    twin.start(np.array([0.5]), 0.0, 25.0)
+    twin.variance[:] = 0.0
+    for _ in range(60):
+        twin.advance(10.0, power=np.array([worked]))
+    ceiling = ends(twin)[1]
+    start = [float(x[0]) for x in (twin.soc, twin.v1, twin.v2, twin.temperature)]
+    truth, low, high = Truth(pack), 0.5 * ceiling, 1.2 * ceiling
+    for _ in range(20):
+        power = 0.5 * (low + high)
+        (state,) = solve(truth, start, [power], 5.0, 1e-8)
+        held = truth.voltage(state, power) >= pack.min_v and truth.current(state, power) <= pack.discharge_a
+        low, high = (power, high) if held else (low, power)
+    assert (1 - given_away) * low <= ceiling <= low * (1 + 1e-6)
