@@ -150,7 +150,9 @@ class Judge:
             if len(found) == WIDTH * HASH_SIZE:
                 above = self.source.hashes(1, i // WIDTH)[i % WIDTH * HASH_SIZE :][:HASH_SIZE]
                 if i not in part.kept and above and above != fold(found):
-                    part.find(Finding("tile_changed", f"the root kept for tile 0/{i} is not that of its records", i * WIDTH))
+                    part.find(
+                        Finding("tile_changed", f"the root kept for tile 0/{i} is not that of its records", i * WIDTH)
+                    )
         return part
 
     def _placed(
