@@ -14,7 +14,7 @@ IN_FLIGHT_MS = 5000
 
 @dataclass(slots=True)
 class InForce:
-    """Changes of the rules in force: (ms since 1970, digest of the core), ascending; nothing is known before the first."""
+    """Changes of the rules in force: (ms since 1970, digest of the core), ascending; none is known before the first."""
 
     changes: list[tuple[int, str]] = field(default_factory=list)
     _proposed: dict[int, str] = field(default_factory=dict)
