@@ -334,7 +334,10 @@ def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
     if type(grid) is not dict:
         raise Bad("the steps of what is decided are missing")
     if document.subject in COMMANDED:
-        return [i for i, role in enumerate(document.roles) if role == "commanded"]
+        moved = [i for i, role in enumerate(document.roles) if role == "commanded"]
+        if set(grid) != {document.names[i] for i in moved}:
+            raise Bad("the device's steps do not name each commanded variable once")
+        return moved
     if any(name not in document.names or document.roles[document.names.index(name)] not in MOVABLE for name in grid):
         raise Bad("what was moved is not anybody's to choose")
     return [i for i, name in enumerate(document.names) if name in grid]
