@@ -17,7 +17,7 @@ from typing import Any
 
 from proofs.checker.canonical_json import NotCanonical, loads
 from proofs.checker.certificate import Bad
-from proofs.checker.decision import COMMANDED, MOMENT, check_decision, disputed
+from proofs.checker.decision import MOMENT, check_decision, disputed
 from proofs.checker.merkle import HASH_SIZE, leaf_hash
 from proofs.checker.receipt import FIRST_TYPE, HANDOVER_TYPE, PREDICATE_TYPE, read_statement
 from proofs.recorded import Recorded
@@ -208,6 +208,8 @@ class Judge:
                     uses[name] = Use(1, place, place, at, at)
                 else:
                     use.add(Use(1, place, place, at, at))
+        frames, record = predicate["frames"], leaf_hash(data)
+        part.sent += [(place, delivery_key(record, device)) for device in frames]
         self._numbered(part, place, digest, sequence)
         if part.moments is not None and ms(at) < ms(part.moments[1]) - SKEW_MS:
             part.find(clock(predicate, place, part.moments[1]))
@@ -225,11 +227,8 @@ class Judge:
         part.not_rederived.update(check_decision(document, predicate, guide))
         part.counts["rederived"] += 1
         part.yielded.update(entry["tier"] for entry in predicate.get("yielded", ()))
-        if predicate["subject"] in COMMANDED and predicate["command"] is not None:
-            record = leaf_hash(data)
-            part.sent += [(place, delivery_key(record, device)) for device in predicate["frames"]]
-            if self.frames is not None:
-                self._framed(part, predicate)
+        if self.frames is not None and frames:
+            self._framed(part, predicate)
 
     def _numbered(self, part: Part, place: int, digest: str, sequence: int) -> None:
         """Runs of consecutive numbers: rule set, first number, first and last place, and whether places ascend too."""

@@ -243,9 +243,7 @@ def test_what_yielded_stays_on_record_as_a_violation() -> None:
 def test_a_pool_yields_as_one() -> None:
     guide = load_policy(EXAMPLE)
     desk = Desk(guide, packs.core())
-    homes = [
-        packs.request(u.id, Fraction(0), settled={"setpoint_deadband": LOST}) for u in packs.fleet().pool("homes")
-    ]
+    homes = [packs.request(u.id, Fraction(0), settled={"setpoint_deadband": LOST}) for u in packs.fleet().pool("homes")]
     found = desk.guard.decide_pool("homes", homes)
     assert found.yielded == ("market",), found.reason
     desk.verify(desk.last())
