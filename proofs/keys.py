@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,19 +65,30 @@ def load_or_create(path: Path, name: str) -> SigningKey:
 
     Raises `ValueError` for a file that holds no Ed25519 key, or that others may read.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            raise ValueError(f"{path} may be read by others; it must be its owner's alone") from None
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError(f"{path} holds no Ed25519 key") from None
-        return SigningKey(name, key)
+    if not path.exists():
+        _create(path)
+    if path.stat().st_mode & 0o077:
+        raise ValueError(f"{path} may be read by others; it must be its owner's alone")
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path} holds no Ed25519 key")
+    return SigningKey(name, key)
+
+
+def _create(path: Path) -> None:
+    """Makes a key file whole or not at all; where another process was first, that one's stays."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with os.fdopen(descriptor, "wb") as file:
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(pem)
         file.flush()
         os.fsync(file.fileno())
-    return SigningKey(name, key)
+    with contextlib.suppress(FileExistsError):
+        os.link(part, path)
+    part.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

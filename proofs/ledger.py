@@ -26,7 +26,7 @@ from typing import Self
 from sqlmodel import col
 
 from proofs.checker.certificate import Bad
-from proofs.checker.merkle import leaf_hash, verify_inclusion
+from proofs.checker.merkle import HASH_SIZE, leaf_hash, verify_inclusion
 from proofs.checker.note import Checkpoint, VerifierKey, open_checkpoint, parse_checkpoint, parse_note
 from proofs.checker.receipt import HANDOVER_TYPE, HEADER
 from proofs.keys import SigningKey
@@ -134,7 +134,7 @@ class Reader:
 
     def _tree(self, size: int) -> Tree:
         tail = size - size % WIDTH
-        leaves = []
+        leaves: list[bytes] = []
         for place, data in self._store.records(tail, size):
             if place != tail + len(leaves):
                 raise LedgerDamaged(f"record {tail + len(leaves)} is missing")
@@ -169,24 +169,35 @@ class Reader:
 
     def stored(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes | None, bool]]:
         """Every place, what is stored there (None: nothing), and whether it is what the tree holds."""
-        tree = self.tree
+        for place, data, _, good in self._stored(start, end):
+            yield place, data, good
+
+    def _stored(self, start: int, end: int | None) -> Iterator[tuple[int, bytes | None, bytes, bool]]:
+        tree, hashes = self.tree, b""
         end = len(tree) if end is None else min(end, len(tree))
         there = self._store.records(start, end)
         row = next(there, None)
         for place in range(start, end):
-            data = None
+            at = place % WIDTH * HASH_SIZE
+            if not at or not hashes:
+                hashes = tree.tile(0, place // WIDTH)
+            data, found = None, b""
             if row is not None and row[0] == place:
-                data, row = row[1], next(there, None)
-            yield place, data, data is not None and leaf_hash(data) == tree.node(0, place)
+                data, found, row = row[1], leaf_hash(row[1]), next(there, None)
+            yield place, data, found, found == hashes[at : at + HASH_SIZE]
 
     def records(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Every record from a place on, in order; raises `LedgerDamaged` at one that is missing or was changed."""
-        for place, data, good in self.stored(start, end):
+        for data, _ in self._good(start, end):
+            yield data
+
+    def _good(self, start: int, end: int | None) -> Iterator[tuple[bytes, bytes]]:
+        for place, data, found, good in self._stored(start, end):
             if data is None:
                 raise LedgerDamaged(f"record {place} is missing")
             if not good:
                 raise LedgerDamaged(f"record {place} is not what was signed")
-            yield data
+            yield data, found
 
     def verify(self) -> None:
         """Hashes every record again, and compares every tile and every checkpoint; raises `LedgerDamaged`."""
@@ -205,8 +216,8 @@ class Reader:
                     raise LedgerDamaged(f"the root of tile {tile.level}/{tile.index} is not that of its records")
             return tree
 
-        for place, data in enumerate(self.records()):
-            leaves.append(leaf_hash(data))
+        for place, (_, leaf) in enumerate(self._good(0, None)):
+            leaves.append(leaf)
             at_head = row is not None and row.size == place + 1
             if at_head or len(leaves) == WIDTH:
                 tree = grown(tree)

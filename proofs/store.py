@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import BigInteger, Connection, Engine, Integer, event, func, inspect, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlmodel import Field, SQLModel, col, create_engine, select
 
@@ -89,20 +89,21 @@ class NotDurable(Exception):
     """The database server acknowledges what it has not flushed."""
 
 
-def url_of(where: Path | str) -> str:
+def url_of(where: Path | str) -> URL:
     """The database URL of a ledger: a path means an SQLite file; raises `ValueError` for another kind of database."""
     if not isinstance(where, str) or "://" not in where:
-        return f"sqlite:///{where}"
-    if make_url(where).drivername not in ("sqlite", "postgresql+psycopg"):
+        return URL.create("sqlite", database=str(where))
+    url = make_url(where)
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ValueError("a ledger's URL begins with sqlite:/// or postgresql+psycopg://")
-    return where
+    return url
 
 
 class Store:
     """The rows of one ledger. Reads may run beside the one writer, in other threads and processes."""
 
     def __init__(self, where: Path | str) -> None:
-        self.url = make_url(url_of(where))
+        self.url = url_of(where)
         self.name = self.url.render_as_string(hide_password=True)
         self.engine: Engine = create_engine(self.url)
         self._held: Connection | None = None
@@ -290,8 +291,10 @@ class Store:
     def beyond(self, size: int) -> bool:
         """Whether a record stands at a place that a log of this size does not have."""
         with damage(), self.engine.connect() as connection:
-            rows = select(RecordRow.index).where((col(RecordRow.index) >= size) | (col(RecordRow.index) < 0)).limit(1)
-            return connection.execute(rows).first() is not None
+            place = col(RecordRow.index)
+            greatest = connection.execute(select(func.max(place))).scalar_one()
+            least = connection.execute(select(func.min(place))).scalar_one()
+            return greatest is not None and not 0 <= least <= greatest < size
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a full tile; raises `LedgerDamaged` when it is gone."""
@@ -354,7 +357,7 @@ def _on_connect(connection: Any, _: object) -> None:
         "page_size=8192",
         "journal_mode=WAL",
         "synchronous=FULL",
-        "wal_autocheckpoint=4000",
+        "wal_autocheckpoint=2000",
         "checkpoint_fullfsync=ON",
         "fullfsync=ON",
         "busy_timeout=5000",

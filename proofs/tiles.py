@@ -50,8 +50,7 @@ def export(log: Reader, first: int, size: int, folder: Path) -> int:
     written = 0
     for level in range(HEIGHT):
         for index, width in tiles_of(first, size, level):
-            start = index * WIDTH
-            hashes = b"".join(log.tree.node(HEIGHT * level, i) for i in range(start, start + width))
+            hashes = log.tree.tile(level, index)[: width * HASH_SIZE]
             written += _write(folder / "tile" / str(level) / path_of(index, width), hashes)
     for index, width in tiles_of(first, size, 0):
         records = list(log.records(index * WIDTH, index * WIDTH + width))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
-from proofs.checker.merkle import EMPTY_ROOT, HASH_SIZE, node_hash
+from proofs.checker.merkle import EMPTY_ROOT, HASH_SIZE, NODE_PREFIX, node_hash
 
 WIDTH = 256
 """Hashes in a full tile."""
@@ -73,11 +74,12 @@ class Tree:
         """The tree with more leaf hashes, and the tiles they fill, in the order in which they fill."""
         size, frontier, edges = self.size, list(self.frontier), [bytearray(e) for e in self.edges]
         tiles: list[Tile] = []
+        lowest = edges[0]
         for leaf in leaves:
-            edges[0] += leaf
+            lowest += leaf
             node, height = leaf, 0
             while size >> height & 1:
-                node = node_hash(frontier.pop(), node)
+                node = sha256(NODE_PREFIX + frontier.pop() + node).digest()
                 height += 1
                 if height % HEIGHT == 0:
                     level = height // HEIGHT
@@ -90,13 +92,17 @@ class Tree:
             size += 1
         return Tree(size, tuple(frontier), tuple(bytes(e) for e in edges), self.fetch), tiles
 
+    def tile(self, level: int, index: int) -> bytes:
+        """The hashes of a tile, as many as there are."""
+        if level < len(self.edges) and index == self.size >> HEIGHT * (level + 1):
+            return self.edges[level]
+        return self.fetch(level, index)
+
     def node(self, height: int, index: int) -> bytes:
         """Root of the complete subtree of leaves index*2^height to (index+1)*2^height."""
         level, within = divmod(height, HEIGHT)
         tile, first = divmod(index << within, WIDTH)
-        edge = tile == self.size >> HEIGHT * (level + 1) and level < len(self.edges)
-        hashes = self.edges[level] if edge else self.fetch(level, tile)
-        part = hashes[first * HASH_SIZE : (first + (1 << within)) * HASH_SIZE]
+        part = self.tile(level, tile)[first * HASH_SIZE : (first + (1 << within)) * HASH_SIZE]
         if len(part) != HASH_SIZE << within:
             raise ValueError(f"no subtree {index} of height {height} in a tree of {self.size}")
         return fold(part)

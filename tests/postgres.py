@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -80,14 +81,9 @@ def no_postgres() -> str:
     return ""
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """A running cluster for each test process; skips where there is no PostgreSQL, and fails there in CI."""
-    reason = no_postgres()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+@contextmanager
+def temporary_cluster() -> Iterator[Cluster]:
+    """A running cluster that is stopped and removed in the end."""
     programs = binaries()
     assert programs is not None
     # The path of a unix socket may have 107 bytes, so the folder does not lie among those of the tests.
@@ -103,3 +99,15 @@ def postgres() -> Iterator[Cluster]:
         if (folder / "data" / "postmaster.pid").exists():
             cluster.stop("immediate")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A running cluster for each test process; skips where there is no PostgreSQL, and fails there in CI."""
+    reason = no_postgres()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with temporary_cluster() as cluster:
+        yield cluster

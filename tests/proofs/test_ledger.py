@@ -115,6 +115,16 @@ def test_damage_is_noticed_on_opening(tmp_path: Path, key: SigningKey, what: str
         Ledger.open(path, key)
 
 
+@pytest.mark.parametrize("name", ["a?b=c.db", "a%20b.db", "a#b.db", "ä b.db"])
+def test_a_path_is_taken_as_it_is(tmp_path: Path, key: SigningKey, name: str) -> None:
+    for _ in range(2):
+        with Ledger.open(tmp_path / name, key) as log:
+            log.append([b"a"])
+    assert {p.name for p in tmp_path.iterdir()} == {"log.key", name, f"{name}.lock"}
+    with Reader.read(tmp_path / name, key.verifier) as log:
+        assert len(log) == 2
+
+
 def test_another_key_cannot_open_the_log(tmp_path: Path, key: SigningKey) -> None:
     with Ledger.open(tmp_path / "ledger.db", key) as log:
         log.append([b"a"])

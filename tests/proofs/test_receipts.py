@@ -167,6 +167,9 @@ def test_the_checker_runs_on_the_standard_library_alone(kept: Kept, tmp_path: Pa
     good = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert good.returncode == 0, good.stderr
     assert "no compliant command lies closer" in good.stdout
+    witness = load_or_create(tmp_path / "w", "witness.example/w").cosigner.text()
+    alone = subprocess.run([*call, "--witness", witness], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (alone.returncode, "0 of 1 witnesses cosigned" in alone.stderr) == (1, True)
     (tmp_path / "r").write_bytes(receipts["repaired"].replace(b"index 1", b"index 2"))
     assert subprocess.run(call, cwd=ROOT, capture_output=True, timeout=60).returncode == 1
 
