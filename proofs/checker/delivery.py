@@ -97,11 +97,13 @@ class Accounts:
             self._ended((said["record"], said["device"]), said)
 
     def _admitted(self, command: tuple[str, str], frame: str) -> None:
+        if command in self.early:
+            if self.early.pop(command) != frame:
+                raise Bad(f"what was delivered to {command[1]} is not what was admitted")
+            return
         if command in self.open or command in self.outcomes:
             raise Bad(f"the command for {command[1]} stands twice")
         self.open[command] = frame
-        if command in self.early and self.early.pop(command) != self.open.pop(command):
-            raise Bad(f"what was delivered to {command[1]} is not what was admitted")
 
     def _ended(self, command: tuple[str, str], said: Mapping[str, Any]) -> None:
         if command in self.outcomes:
