@@ -65,7 +65,7 @@ def state_of(unit: str, now_ns: int, previous: int = 0, age_ns: int = 0) -> Mapp
 
 
 Act = tuple[str, int]
-"""What a device does at one attempt, and how many ms it takes: `ok`, `silent` (nothing arrives), `mute` (it acts, and is
+"""What a device does at one attempt, and how many ms it takes: `ok`, `silent` (nothing arrives), `mute` (it acts and is
 not heard), `refuse`, `busy`, `mismatch`, `slip` (the adapter fails)."""
 
 
