@@ -1,7 +1,8 @@
-"""Sealed commands: only the guard makes them, an adapter redeems each once.
+"""Sealed commands: only the guard makes them, each is redeemed once.
 
 A seal binds one device, one frame, the integers the frame stands for, the record's place and hash, and a deadline,
-under a secret that never leaves the process.
+under a secret that never leaves the process. A retry is the same command, not a second one: redeeming gives a permit,
+which counts attempts and ends with the delivery, at the deadline at the latest.
 """
 
 from __future__ import annotations
@@ -114,6 +115,23 @@ class Admitted:
     tag: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Permit:
+    """The right to attempt one admitted command. Only the very object that the sealer handed out counts, not a copy."""
+
+    device: str
+    admitted: Admitted
+
+
+@dataclass(slots=True)
+class _Open:
+    """What the sealer knows of an open permit, whatever the permit says of itself."""
+
+    frame: Frame
+    deadline_ns: int
+    left: int
+
+
 @dataclass(frozen=True, slots=True)
 class AdmittedContent:
     """An offer, or any subject but a command, that may be passed on once, as it was decided, before its deadline (ns on
@@ -133,6 +151,7 @@ class Sealer:
     """Makes seals for the guard and redeems them for adapters."""
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._permits: dict[Permit, _Open] = {}
         self._clock_ns = clock_ns
         self._secret = secrets.token_bytes(32)
         self._used: dict[bytes, int] = {}
@@ -211,6 +230,49 @@ class Sealer:
     ) -> bytes:
         place = [str(leaf_index).encode(), str(deadline_ns).encode()]
         return self._mac([b"content", subject.encode(), id.encode(), content, record_hash, nonce, *place])
+
+    def permit(self, admitted: object, device: str, attempts: int) -> Permit:
+        """Redeems a command and permits so many attempts of it; raises what `redeem` raises."""
+        frame = self.redeem(admitted, device)
+        assert isinstance(admitted, Admitted)
+        permit = Permit(device, admitted)
+        with self._lock:
+            self._permits[permit] = _Open(frame, admitted.deadline_ns, attempts)
+        return permit
+
+    def attempt(self, permit: object, device: str) -> Frame:
+        """The frame to send, counting one attempt.
+
+        Raises `NotAdmitted` for anything but an open permit, `WrongDevice`, `Expired`, or `Replayed` when no attempt is
+        left.
+        """
+        with self._lock:
+            held = self._held(permit, device)
+            if held.left < 1:
+                raise Replayed("no attempt is left of the command")
+            held.left -= 1
+            return held.frame
+
+    def still(self, permit: object, device: str) -> None:
+        """Raises as `attempt` does once what was permitted may no longer be sent; counts nothing."""
+        with self._lock:
+            self._held(permit, device)
+
+    def close(self, permit: Permit) -> None:
+        """Ends a permit; nothing more may be sent under it."""
+        with self._lock:
+            self._permits.pop(permit, None)
+
+    def _held(self, permit: object, device: str) -> _Open:
+        held = self._permits.get(permit) if type(permit) is Permit else None
+        if held is None:
+            raise NotAdmitted("an open permit is needed")
+        if held.frame.device != device:
+            raise WrongDevice(f"the command is for {held.frame.device}, not for {device}")
+        late = self._clock_ns() - held.deadline_ns
+        if late > 0:
+            raise Expired(f"the deadline passed {late / 1e6:.1f} ms ago")
+        return held
 
     def _tag(
         self,

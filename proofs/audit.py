@@ -22,13 +22,13 @@ import numpy as np
 
 from proofs.audited_tree import Growth, Signed, read_signed
 from proofs.checker.certificate import Bad
+from proofs.checker.delivery import DELIVERY
 from proofs.checker.note import VerifierKey, parse_checkpoint, parse_note
 from proofs.checker.receipt import HANDOVER_TYPE, read_statement
 from proofs.in_force import InForce
 from proofs.recorded import Recorded, open_recorded
 from proofs.rederive import (
     DECISIONS,
-    DELIVERY_TYPE,
     MOST,
     SKEW_MS,
     Documents,
@@ -69,6 +69,7 @@ KINDS = {
     "clock_backwards": "gap",
     "undelivered": "gap",
     "delivered_undecided": "gap",
+    "delivered_twice": "gap",
 }
 """What each finding is: damage to the log, a decision that does not hold, something unknown, a gap to be explained."""
 
@@ -181,7 +182,7 @@ class Together:
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
         self.sums: dict[str, Counter[str]] = {
-            name: Counter() for name in ("outcomes", "kinds", "not_rederived", "yielded", "frames")
+            name: Counter() for name in ("outcomes", "kinds", "not_rederived", "yielded", "frames", "ended")
         }
         self.rederived = 0
         self.rulesets: dict[str, Use] = {}
@@ -264,7 +265,7 @@ class Together:
         """The predicate of a decision at a place, as far as it can be read."""
         data = next((data for _, data in self.judge.source.rows(place, place + 1)), b"")
         try:
-            kind, predicate = read_statement(data)
+            kind, _, predicate = read_statement(data)
             return predicate if kind in DECISIONS else {}
         except Bad:
             return {}
@@ -289,7 +290,7 @@ class Together:
             )
         for name in self.judge.documents.misnamed:
             self.find(Finding("document_bad", f"{name} does not hash to its name"))
-        if self.sums["kinds"][DELIVERY_TYPE]:
+        if self.sums["kinds"][DELIVERY]:
             self._deliveries()
 
     def _deliveries(self) -> None:
@@ -307,8 +308,11 @@ class Together:
         # The outcome of what was sent before the stretch may well stand in it.
         for k in unknown if self.judge.source.first == 0 else ():
             self.find(Finding("delivered_undecided", "a delivery that no decision stands behind", self._told[k]))
-        told = len(np.unique(delivered))
-        self.deliveries = {"sent": len(sent), "told": told, "missing": len(missing) - pending, "pending": pending}
+        _, firsts = np.unique(delivered, return_index=True)
+        for k in np.setdiff1d(np.arange(len(delivered)), firsts):
+            self.find(Finding("delivered_twice", "a second outcome of one command", self._told[k]))
+        self.deliveries = {"commands": len(sent), "missing": len(missing) - pending, "pending": pending}
+        self.deliveries |= self.sums["ended"]
 
     def name_changed(self) -> None:
         """Adds what can still be read to findings about a place, and puts all in the order of the log."""

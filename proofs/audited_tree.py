@@ -120,7 +120,7 @@ def _successor(source: Recorded, note: str, key: VerifierKey, found: Checkpoint)
     if not others:
         return None
     data = next((data for _, data in source.rows(found.size - 1, found.size)), b"")
-    kind, predicate = read_statement(data)
+    kind, _, predicate = read_statement(data)
     if kind != HANDOVER_TYPE:
         raise Bad("another key of the log signed too, and no record hands over to it")
     signature = decode64(str(predicate.pop("signature", "")))

@@ -27,7 +27,7 @@ def statement(predicate: Mapping[str, Any]) -> bytes:
     """
     if set(predicate) != FIELDS:
         raise ValueError(f"a decision record needs exactly its fields; differing: {sorted(set(predicate) ^ FIELDS)}")
-    _exact(predicate, "record")
+    exact(predicate, "record")
     return _wrapped(f"{predicate['id']}/{predicate['sequence']}", PREDICATE_TYPE, predicate)
 
 
@@ -61,12 +61,13 @@ def _wrapped(name: str, kind: str, predicate: Mapping[str, Any]) -> bytes:
     )
 
 
-def _exact(value: Any, where: str) -> None:
+def exact(value: Any, where: str) -> None:
+    """Raises `ValueError` naming the place of a float: a record is exact."""
     if isinstance(value, float):
         raise ValueError(f"{where} is a float")
     if isinstance(value, Mapping):
         for key, item in value.items():
-            _exact(item, f"{where}.{key}")
+            exact(item, f"{where}.{key}")
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            _exact(item, f"{where}[{i}]")
+            exact(item, f"{where}[{i}]")

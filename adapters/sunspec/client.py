@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,32 +14,23 @@ from pymodbus.exceptions import ModbusException
 
 from adapters.sunspec.codec import SunSpecCodec
 from adapters.sunspec.models import BASE, END_ID, MARKER, from_registers, layout, not_implemented, scaled
-from guardrails.seal import Admitted, Sealer
+from guardrails.link import (
+    CutShort,
+    DeviceBusy,
+    DeviceRefused,
+    DeviceUnreachable,
+    FrameMismatch,
+    ReadBackMismatch,
+)
+from guardrails.seal import Admitted, Expired, Permit, Sealer
+from guardrails.state import NANO
 
 NEEDED = {701: ("Hz", "W"), 704: ("WSet", "WSetEna", "WSet_SF"), 713: ("SoC",), 715: ("LocRemCtl",)}
 """Points that a device must have before it is commanded."""
 MAX_READ = 120
 REMOTE = 0
-
-
-class DeviceError(Exception):
-    """A device that could not be read or commanded; nothing is known to be in force but what is read back later."""
-
-
-class DeviceUnreachable(DeviceError):
-    """No connection, or no answer in time."""
-
-
-class DeviceRefused(DeviceError):
-    """The device answered with a Modbus exception, is under local control, or lacks a point."""
-
-
-class ReadBackMismatch(DeviceError):
-    """The device acknowledged a write and holds something else."""
-
-
-class FrameMismatch(DeviceError):
-    """The frame about to be sent does not stand for the command that was admitted."""
+BUSY = {5: "acknowledge", 6: "busy", 10: "gateway path unavailable", 11: "gateway target does not respond"}
+"""Exception codes that may be gone a moment later (MODBUS Application Protocol V1.1b3, section 7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +48,11 @@ class SunSpecDevice:
     def __init__(
         self, name: str, host: str, port: int, unit_id: int, sealer: Sealer, timeout: float = 5.0, reversion_s: int = 60
     ) -> None:
-        """`timeout` in s is how long an acknowledgement may take; `reversion_s` the device's own dead-man timer."""
+        """`timeout` in s is how long an answer may take where nothing shorter is said; `reversion_s` the device's own
+        dead-man timer, which each command arms."""
         self.name, self._unit, self._sealer = name, unit_id, sealer
-        self._reversion = reversion_s
+        self.reversion_s, self._timeout = reversion_s, timeout
+        self._until: int | None = None
         # Retries stay off: a late answer to a first try must never count as the answer to a second.
         self._client = ModbusTcpClient(host, port=port, timeout=timeout, retries=0)
         self._models: dict[int, int] = {}
@@ -98,7 +94,7 @@ class SunSpecDevice:
         assert factor is not None
         if not -10 <= factor <= 10:
             raise DeviceRefused(f"{self.name} states WSet_SF of {factor}, outside -10 to 10")
-        self._codec = SunSpecCodec(self.name, models[704], factor, self._reversion)
+        self._codec = SunSpecCodec(self.name, models[704], factor, self.reversion_s)
 
     def read(self) -> dict[str, Fraction | None]:
         """Frequency (Hz), active power (W), state of charge (ratio) and the set point in force (W), exact.
@@ -116,23 +112,61 @@ class SunSpecDevice:
         }
 
     def write(self, admitted: Admitted) -> WriteResult:
-        """Sends an admitted command and reads every register of it back.
+        """Sends an admitted command once and reads every register of it back; raises as `attempt` does.
 
-        Raises `SealError` for anything that was not admitted for this device and now, `FrameMismatch` when the frame is
-        not that command's, `DeviceRefused`, `DeviceUnreachable`, or `ReadBackMismatch`. Before a seal is redeemed
-        nothing is sent.
+        A seal that does not hold is found before anything is sent, a device under local control before the seal is
+        redeemed.
         """
+        self._ready()
+        permit = self._sealer.permit(admitted, self.name, 1)
+        try:
+            return self._send(permit)
+        finally:
+            self._sealer.close(permit)
+
+    def attempt(self, permit: Permit, until_ns: int) -> WriteResult:
+        """Sends a permitted command and reads every register of it back, waiting for answers until then.
+
+        Registers are set to values, never moved by them, so a repeated attempt leaves the device as one does. Raises
+        `SealError` for what was not permitted for this device and now, `FrameMismatch` when the frame is not that
+        command's, `DeviceRefused`, `DeviceUnreachable`, or `ReadBackMismatch`.
+        """
+        self._until = until_ns
+        try:
+            self._sealer.still(permit, self.name)
+            self._ready()
+            return self._send(permit)
+        finally:
+            self._until = None
+
+    def _ready(self) -> None:
+        """Raises unless the device is as it was when it was connected, and takes commands from afar."""
         codec = self.codec
+        if not self._client.connected:
+            # It may have been restarted with other models or another scale: then the frame means something else.
+            block = self._block(704)
+            if (block[0], _raw(block, 704, "WSet_SF")) != (704, codec.factor):
+                raise DeviceRefused(f"{self.name} has changed its layout since it was connected")
         if _raw(self._block(715), 715, "LocRemCtl") != REMOTE:
             raise DeviceRefused(f"{self.name} is under local control")
-        frame = self._sealer.redeem(admitted, self.name)
+
+    def _send(self, permit: Permit) -> WriteResult:
+        frame = self._sealer.attempt(permit, self.name)
+        command = permit.admitted.command
         try:
-            decoded = codec.decode(frame)
+            decoded = self.codec.decode(frame)
         except ValueError as error:
             raise FrameMismatch(str(error)) from error
-        if tuple(sorted(decoded.items())) != admitted.command:
-            raise FrameMismatch(f"the frame stands for {decoded}, admitted is {dict(admitted.command)}")
-        for write in frame.writes:
+        if tuple(sorted(decoded.items())) != command:
+            raise FrameMismatch(f"the frame stands for {decoded}, admitted is {dict(command)}")
+        for n, write in enumerate(frame.writes):
+            # Late is not sent, between two writes either.
+            try:
+                self._sealer.still(permit, self.name)
+            except Expired as error:
+                if not n:
+                    raise
+                raise CutShort(f"{n} of {len(frame.writes)} writes were sent to {self.name}; {error}") from error
             self._call("write", self._client.write_registers, write.address, list(write.values))
         found = []
         for write in frame.writes:
@@ -142,7 +176,7 @@ class SunSpecDevice:
                     f"{self.name} holds {registers} at {write.address} where {write.values} was written"
                 )
             found.append((write.address, registers))
-        return WriteResult(tuple(found), admitted.command, admitted.leaf_index)
+        return WriteResult(tuple(found), command, permit.admitted.leaf_index)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -163,18 +197,31 @@ class SunSpecDevice:
             raise DeviceRefused(f"{self.name} answered {len(registers)} registers where {count} were asked for")
         return registers
 
-    def _call(self, what: str, call: Any, address: int, argument: Any) -> Any:
+    def _call(self, what: str, call: Callable[..., Any], address: int, argument: Any) -> Any:
+        left = self._timeout
+        if self._until is not None:
+            left = min(left, (self._until - time.monotonic_ns()) / NANO)
+        if left <= 0:
+            self._client.close()
+            raise DeviceUnreachable(f"{self.name} left no time for a {what} at {address}")
+        # The client keeps the time in two places: one for connecting and receiving, one for a whole answer.
+        self._client.comm_params.timeout_connect = self._client.transaction.comm_params.timeout_connect = left
         try:
             if not self._client.connected and not self._client.connect():
                 raise DeviceUnreachable(f"{self.name} does not accept a connection")
             key = "count" if what == "read" else "values"
             answer = call(address, **{key: argument}, device_id=self._unit)
-        except (ModbusException, OSError) as error:
+        except (ModbusException, OSError, ValueError, IndexError, struct.error) as error:
             # A late answer must not meet the next request: the connection goes.
             self._client.close()
             raise DeviceUnreachable(f"{self.name} did not answer a {what} at {address}: {error}") from error
         if answer.isError():
-            raise DeviceRefused(f"{self.name} refused a {what} at {address}: {answer}")
+            code = getattr(answer, "exception_code", 0)
+            reason = f"{self.name} refused a {what} at {address}: {BUSY.get(code, answer)}"
+            raise DeviceBusy(reason) if code in BUSY else DeviceRefused(reason)
+        if what == "write" and (answer.address, answer.count) != (address, len(argument)):
+            self._client.close()
+            raise DeviceUnreachable(f"{self.name} acknowledged another write than that at {address}")
         return answer
 
 

@@ -17,12 +17,14 @@ from compiler.to_exact import Unusable
 from guardrails.fleet import Fleet
 from lexwatt.auditing import frames_of
 from proofs.checker.canonical_json import dumps
+from proofs.checker.delivery import DELIVERY, FIELDS
 from proofs.checker.merkle import leaf_hash
-from proofs.checker.receipt import STATEMENT_TYPE
+from proofs.checker.receipt import STATEMENT_TYPE, read_record
+from proofs.events import event
 from proofs.keys import SigningKey
 from proofs.ledger import Ledger
 from proofs.record import statement
-from proofs.rederive import ACTIVATION_TYPE, DELIVERY_TYPE
+from proofs.rederive import ACTIVATION_TYPE
 from tests.guardrails import made_up
 from tests.guardrails.made_up import Desk
 
@@ -82,10 +84,12 @@ def other(kind: str, name: str, predicate: Mapping[str, Any]) -> bytes:
     return dumps(told)
 
 
-def delivery(record: bytes, device: str = "unit_1") -> bytes:
+def delivery(record: bytes) -> bytes:
     """The outcome of a command."""
-    told = {"record": leaf_hash(record).hex(), "device": device, "outcome": "acknowledged"}
-    return other(DELIVERY_TYPE, f"{device}/{told['record'][:12]}", told)
+    ((device, frame),) = read_record(record)["frames"].items()
+    said = dict.fromkeys(FIELDS[DELIVERY]) | {"device": device, "record": leaf_hash(record).hex(), "tier": "command"}
+    said |= {"frame": hashlib.sha256(bytes.fromhex(frame)).hexdigest(), "outcome": "acknowledged"}
+    return event(DELIVERY, said)
 
 
 def activation(act: str, k: int, **more: Any) -> bytes:

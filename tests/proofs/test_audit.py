@@ -93,7 +93,7 @@ def test_a_genuine_day_verifies(kept: Path, key: SigningKey, day: list[Predicate
     assert sum(report.yielded.values()) == sum(len(p["yielded"]) for p in day)
     sent = sum(p["command"] is not None for p in day)
     assert report.frames == {"decoded": sent}
-    assert report.deliveries == {"sent": sent, "told": sent, "missing": 0, "pending": 0}
+    assert report.deliveries == {"commands": sent, "missing": 0, "pending": 0, "acknowledged": sent}
     assert [use["document"] for use in (*report.rulesets, *report.policies)] == [True, True]
     assert report.rulesets[0]["from"], report.rulesets[0]["until"] == (moment(0), moment(COUNT - 1))
 
