@@ -16,7 +16,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from compiler.core import Core, CoreRule, names
+from compiler.core import Core, CoreRule, names, needs_rows
 from compiler.inputs import in_range
 from compiler.to_exact import Finding, Subject, Value, judge
 from guardrails.breaker import Breaker, Limits
@@ -123,8 +123,9 @@ class Courier:
         self._sealer, self._record, self._fallback = sealer, record, fallback
         self.clock, self._wall, self._limits, self.meters, self._chance = clock_ns, wall, limits, meters, chance
         told = [r for r in core.rules if r.subject in MEASURED and CHECKED in r.checked]
-        self._rules = [r for r in told if _speaks_of(r) <= MEASURED[r.subject]]
-        self._left = sorted(r.id for r in told if r not in self._rules)
+        # Each with whether it speaks of attempts, of which there may be none.
+        self._rules = [(r, _of_attempts(r)) for r in told if _speaks_of(r) <= MEASURED[r.subject]]
+        self._left = sorted({r.id for r in told} - {r.id for r, _ in self._rules})
 
     def line(self, link: Link, quarantined: str | None = None) -> Line:
         """The line to a device; `quarantined` is why it may not be commanded, as the ledger says."""
@@ -187,7 +188,7 @@ class Courier:
         empty: dict[str, Any] = dict.fromkeys(kinds.FIELDS[kinds.DELIVERY])
         empty |= {"at": moment(self._wall()), "service": "energy", "outcome": "unknown", "tier": "none", "attempts": []}
         empty |= {"reason": "the process ended before the outcome was known", "rules": self._core.digest}
-        empty |= {"findings": [], "not_judged": sorted({r.id for r in self._rules} | {*self._left})}
+        empty |= {"findings": [], "not_judged": sorted({r.id for r, _ in self._rules} | {*self._left})}
         said = [{**empty, "record": leaf, "device": device, "frame": frame} for (leaf, device), frame in lost.items()]
         if said:
             self._record([event(kinds.DELIVERY, one) for one in said])
@@ -352,9 +353,9 @@ class Courier:
         rows = [{ATTEMPTED: Fraction(a.began_ns, NANO)} for a in trip.attempts]
         whole = Subject(values, rows)
         found = []
-        for rule in self._rules:
-            if DECIDED not in values and DECIDED in _speaks_of(rule):
-                continue  # nothing was on the wire
+        for rule, of_attempts in self._rules:
+            if of_attempts and not rows:
+                continue
             subjects = [whole] if rule.subject == DELIVERY else [Subject(row) for row in rows]
             found += [f for f in (judge(rule, s) for s in subjects) if f.verdict in FAILING]
         return tuple(found)
@@ -384,6 +385,11 @@ def _named(decision: Decision | None, fallback: Outcome | None) -> dict[str, Any
     index = None if decision.index == NOT_YET else decision.index
     outcome = None if fallback is None else fallback.outcome
     return {"decision": index, "decided": decision.outcome, "reason": decision.reason, "outcome": outcome}
+
+
+def _of_attempts(rule: CoreRule) -> bool:
+    asks = bool(rule.quantifier) or any(needs_rows(node) for node in rule.nodes())
+    return asks or DECIDED in _speaks_of(rule)
 
 
 def _speaks_of(rule: CoreRule) -> set[str]:

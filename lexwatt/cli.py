@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,7 @@ from compiler.inputs import read
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
 from jurisdictions.loader import sources_of
-from lexwatt import authoring, comparing, exporting, logs, proving, tracing
+from lexwatt import auditing, authoring, comparing, exporting, logs, proving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.remembered import PROVED
@@ -58,6 +59,7 @@ app.command()(tracing.coverage)
 app.command("worked-examples")(tracing.worked_examples)
 app.command()(exporting.rego)
 app.command()(exporting.vipr)
+app.command()(auditing.audit)
 app.command()(logs.witness)
 app.command("export-log")(logs.export_log)
 app.command("check-log")(logs.check_log)
@@ -156,6 +158,8 @@ def verify(
 
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+DEMO_PACKS: tuple[str | Path, ...] = ("entsoe", "operator", EXAMPLES / "delivery.rules")
+"""Rules of the grid and of the operator, and what the site has chosen where they leave it open."""
 
 
 @app.command()
@@ -180,7 +184,7 @@ def demo(
     try:
         _demo(site, prices, date_, frequency, Folder(folder), journal, on)
     except RulesError as error:
-        report(error, sources_of(["entsoe", "operator"]))
+        report(error, sources_of(DEMO_PACKS))
         raise typer.Exit(1) from None
     except (FleetError, PriceError, NoSchedule, LedgerBusy, LedgerDamaged) as error:
         err.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
@@ -194,6 +198,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     from guardrails.seal import Sealer
     from lexwatt import demo as demonstration
     from lexwatt.site import load_rules, load_site, open_guard
+    from proofs.checker.delivery import accounts
     from proofs.ledger import Ledger
 
     run.make()
@@ -205,7 +210,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     out.print(f"{len(fleet.units)} units of {fleet.site} in {fleet.country}: {size}", markup=False)
 
     out.rule("2  the rules in force, and what is proved of them", align="left")
-    rules = load_rules(["entsoe", "operator"], day(on), PROVED)
+    rules = load_rules(DEMO_PACKS, day(on), PROVED)
     instruments = len({rule.clause.rsplit(",", 1)[0] for rule in rules.core.rules})
     out.print(f"{len(rules.core.rules)} rules from {instruments} instruments, in force on {rules.on}", markup=False)
     for answer in rules.answers:
@@ -261,6 +266,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
         for _ in job.steps(first, hz):
             pass
         held_now = {u: int(d.read()["setpoint"] or 0) for u, d in job.devices.items()}
+        told = accounts(ledger.records())
         job.close()
         receipts = demonstration.write_receipts(ledger, run, job.decisions)
         checkpoint = ledger.checkpoint()
@@ -270,6 +276,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     last = {u: w for d in job.decisions if d.command for u, w in d.command.items()}
     equal = sum(held_now[u] == last.get(u) for u in held_now)
     out.print(f"registers read at the end equal the last admitted set point on {equal} of {len(held_now)} devices")
+    became = ", ".join(f"{count} {outcome}" for outcome, count in sorted(Counter(told.outcomes.values()).items()))
+    out.print(f"{became}; {len(told.open)} commands without an outcome on record", markup=False)
     checked = sum(_verifies(path, run) for path in receipts)
     out.print(f"{checked} of {len(receipts)} receipts verified by the independent checker", markup=False)
     shown = next((p for p in receipts if "repaired" in p.name), receipts[0])

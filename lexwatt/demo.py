@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from adapters.sunspec.client import SunSpecDevice
@@ -19,12 +20,17 @@ from compiler.inputs import read
 from compiler.to_exact import Unusable, Value
 from dispatch.prices import STEPS, Prices
 from dispatch.schedule import STEP_S, Schedule
+from guardrails.delivery import Courier
+from guardrails.delivery import Order as Sealed
+from guardrails.figures import figures
 from guardrails.fleet import Fleet, Unit
 from guardrails.guard import Decision, Guard, Request
+from guardrails.lines import Lines
 from guardrails.link import DeviceError
-from guardrails.seal import Sealer, SealError
+from guardrails.seal import Sealer
 from guardrails.state import NANO, Reading, snapshot
 from lexwatt.site import Folder
+from proofs.checker.delivery import accounts
 from proofs.ledger import Ledger
 from rules_dsl.units import number
 
@@ -122,6 +128,12 @@ class Run:
         self._threshold = _threshold(guard)
         for device in self.devices.values():
             device.connect()
+        courier = Courier(guard.core, figures(guard.core), sealer, ledger.append, self._fallback, time.monotonic_ns)
+        past = accounts(ledger.records())
+        courier.settle_lost(past.open)
+        self._lines = Lines(courier, list(self.devices.values()), past.quarantined)
+        self._seen: dict[str, tuple[dict[str, Value], dict[str, Reading]]] = {}
+        self._deciding = Lock()
 
     def steps(self, first: int, frequency: Sequence[Fraction]) -> Iterator[int]:
         """Carries out as many steps of the schedule as there are frequencies, from `first` on."""
@@ -186,9 +198,31 @@ class Run:
             settled["previous_setpoint"] = _present(found["setpoint"])
             settled["reference_power"] = self._at_crossing(unit.id, found)
         except DeviceError:
-            now = time.monotonic_ns()
-        state = snapshot(vocabulary, settled, readings, now)
-        return Request(unit.id, order.power, state, device.codec, now + DEADLINE_NS, order.tolerance)
+            pass
+        self._seen[unit.id] = settled, readings
+        return self._asks(order)
+
+    def _asks(self, order: Order) -> Request:
+        """The request for a set point, with the unit's last readings at their present age."""
+        now = time.monotonic_ns()
+        settled, readings = self._seen[order.unit.id]
+        state = snapshot(self.guard.core.declared(), settled, readings, now)
+        codec = self.devices[order.unit.id].codec
+        return Request(order.unit.id, order.power, state, codec, now + DEADLINE_NS, order.tolerance)
+
+    def _fallback(self, sealed: Sealed, reason: str) -> Decision:
+        """The guard's decision to stop a unit that did not acknowledge, or the whole pool that it belongs to."""
+        unit = self.fleet.units[sealed.admitted.device]
+        members = [u for u in self.fleet.units.values() if u.pool == unit.pool and u.id in self._seen]
+        # Workers come here; the guard decides one thing after the other.
+        with self._deciding:
+            if unit.pool is None:
+                decision = self.guard.decide(self._asks(Order(unit, Fraction(0), None, reason)))
+            else:
+                asked = [self._asks(Order(u, Fraction(0), None, reason)) for u in members]
+                decision = self.guard.decide_pool(unit.pool, asked)
+            self.decisions.append(decision)
+        return decision
 
     def _at_crossing(self, unit: str, found: Mapping[str, Fraction | None]) -> Value:
         """Power when the frequency crossed the threshold: it follows the measurement below and stays above."""
@@ -211,23 +245,23 @@ class Run:
             tally.outcomes[outcome] += 1
             if outcome != "admitted":
                 tally.reasons[decision.reason.split(" (")[0]] += 1
-        for admitted in decision.admitted:
-            device = self.devices[admitted.device]
-            watts = dict(admitted.command)["active_power"]
-            try:
-                result = device.write(admitted)
-            except (DeviceError, SealError) as error:
-                self.show(Event("failed", k, decision, leaf, str(error)))
+        written = 0
+        sent = [self._lines.submit(Sealed(a, a.deadline_ns - DEADLINE_NS)) for a in decision.admitted]
+        for done in (waiting.result() for waiting in sent):
+            admitted = done.order.admitted
+            if done.outcome != "acknowledged":
+                self.show(Event("failed", k, decision, leaf, f"{done.outcome}: {done.reason}"))
                 continue
-            assert dict(result.command)["active_power"] == watts
+            written += 1
             tally = self.tallies[admitted.device]
             tally.written += 1
-            tally.kept += Fraction(watts, 4_000_000) * price
-        if decision.admitted:
-            self.show(Event("written", k, decision, leaf, f"{len(decision.admitted)} set point(s) read back"))
+            tally.kept += Fraction(dict(admitted.command)["active_power"], 4_000_000) * price
+        if written:
+            self.show(Event("written", k, decision, leaf, f"{written} set point(s) read back"))
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Lets deliveries end, then closes the connections."""
+        self._lines.close()
         for device in self.devices.values():
             device.close()
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from proofs.checker.canonical_json import NotCanonical, loads
 from proofs.checker.certificate import Bad
-from proofs.checker.decision import COMMANDED, MOMENT, check_decision, disputed
+from proofs.checker.decision import MOMENT, check_decision, disputed
+from proofs.checker.delivery import DELIVERY, FIELDS, name_of
 from proofs.checker.merkle import HASH_SIZE, leaf_hash
 from proofs.checker.receipt import FIRST_TYPE, HANDOVER_TYPE, PREDICATE_TYPE, read_statement
 from proofs.recorded import Recorded
 from proofs.tree import WIDTH, fold
 
 DECISIONS = (PREDICATE_TYPE, FIRST_TYPE)
-DELIVERY_TYPE = "lexwatt/delivery/v1"
 ACTIVATION_TYPE = "lexwatt/activation/v1"
 SKEW_MS = 1000
 """How far `at` may fall behind the record before: records of several devices are made side by side."""
@@ -113,6 +113,7 @@ class Part:
     sent: list[tuple[int, int]] = field(default_factory=list)
     delivered: list[tuple[int, int]] = field(default_factory=list)
     frames: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
 
     def find(self, finding: Finding) -> None:
         """Counts a finding, and keeps it unless there are very many of its kind."""
@@ -150,7 +151,9 @@ class Judge:
             if len(found) == WIDTH * HASH_SIZE:
                 above = self.source.hashes(1, i // WIDTH)[i % WIDTH * HASH_SIZE :][:HASH_SIZE]
                 if i not in part.kept and above and above != fold(found):
-                    part.find(Finding("tile_changed", f"the root kept for tile 0/{i} is not that of its records", i * WIDTH))
+                    part.find(
+                        Finding("tile_changed", f"the root kept for tile 0/{i} is not that of its records", i * WIDTH)
+                    )
         return part
 
     def _placed(
@@ -174,7 +177,9 @@ class Judge:
 
     def _record(self, part: Part, place: int, data: bytes) -> None:
         try:
-            kind, predicate = read_statement(data)
+            kind, name, predicate = read_statement(data)
+            if kind in FIELDS and (set(predicate) != FIELDS[kind] or name != name_of(kind, predicate)):
+                raise Bad("the record does not have its fields, or its subject does not name them")
         except Bad as error:
             part.find(Finding("record_unreadable", str(error), place))
             return
@@ -184,12 +189,9 @@ class Judge:
                 self._decision(part, place, data, predicate)
             except (Bad, KeyError, TypeError, ValueError, AttributeError) as error:
                 part.find(self._about(place, predicate, error))
-        elif kind == DELIVERY_TYPE:
-            key = delivered_key(predicate)
-            if key is None:
-                part.find(Finding("record_unreadable", "the delivery does not say what was delivered", place))
-            else:
-                part.delivered.append((place, key))
+        elif kind == DELIVERY:
+            part.delivered.append((place, delivery_key(*(str(predicate[k]) for k in ("record", "device", "frame")))))
+            part.ended[str(predicate["outcome"])] += 1
         elif kind in (HANDOVER_TYPE, ACTIVATION_TYPE):
             part.other.append((place, kind, predicate))
 
@@ -206,6 +208,10 @@ class Judge:
                     uses[name] = Use(1, place, place, at, at)
                 else:
                     use.add(Use(1, place, place, at, at))
+        frames, record = predicate["frames"], leaf_hash(data).hex()
+        for device, frame in frames.items():
+            written = hashlib.sha256(bytes.fromhex(frame)).hexdigest()
+            part.sent.append((place, delivery_key(record, device, written)))
         self._numbered(part, place, digest, sequence)
         if part.moments is not None and ms(at) < ms(part.moments[1]) - SKEW_MS:
             part.find(clock(predicate, place, part.moments[1]))
@@ -223,11 +229,8 @@ class Judge:
         part.not_rederived.update(check_decision(document, predicate, guide))
         part.counts["rederived"] += 1
         part.yielded.update(entry["tier"] for entry in predicate.get("yielded", ()))
-        if predicate["subject"] in COMMANDED and predicate["command"] is not None:
-            record = leaf_hash(data)
-            part.sent += [(place, delivery_key(record, device)) for device in predicate["frames"]]
-            if self.frames is not None:
-                self._framed(part, predicate)
+        if self.frames is not None and frames:
+            self._framed(part, predicate)
 
     def _numbered(self, part: Part, place: int, digest: str, sequence: int) -> None:
         """Runs of consecutive numbers: rule set, first number, first and last place, and whether places ascend too."""
@@ -282,17 +285,9 @@ def ms(at: str) -> int:
     return round(datetime.fromisoformat(at).timestamp() * 1000)
 
 
-def delivery_key(record_hash: bytes, device: str) -> int:
-    """A short name for a command to a device."""
-    return int.from_bytes(hashlib.sha256(record_hash + device.encode()).digest()[:8], "big")
-
-
-def delivered_key(predicate: Mapping[str, Any]) -> int | None:
-    """The command that a delivery's record is about; None where it does not say."""
-    record, device = predicate.get("record"), predicate.get("device")
-    if type(record) is not str or type(device) is not str or not re.fullmatch(r"(sha256:)?[0-9a-f]{64}", record):
-        return None
-    return delivery_key(bytes.fromhex(record.removeprefix("sha256:")), device)
+def delivery_key(record: str, device: str, frame: str) -> int:
+    """A short name for a frame sent to a device: of its decision's leaf hash, the device and the frame's hash."""
+    return int.from_bytes(hashlib.sha256(f"{record} {device} {frame}".encode()).digest()[:8], "big")
 
 
 def _text(predicate: Mapping[str, Any], key: str) -> str | None:

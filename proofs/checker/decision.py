@@ -60,6 +60,10 @@ def check_decision(data: bytes, predicate: Mapping[str, Any], policy: bytes | No
     guide = _policy(predicate, policy)
     if not text(predicate.get("reason")):
         raise Bad("the record gives no reason")
+    if any(type(predicate.get(key, [])) is not list for key in ("findings", "yielded", "rows", "interpreted")):
+        raise Bad("findings, yielded, rows or interpreted is no list")
+    if predicate.get("subject") in COMMANDED and predicate.get("rows"):
+        raise Bad("a command has no rows")
     if predicate.get("subject") == PLAN:
         _check_plan(document, predicate, guide)
     elif predicate.get("subject") == document.subject:

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proofs.checker.canonical_json import NotCanonical, dumps, loads
 from proofs.checker.certificate import Bad
 from proofs.checker.merkle import leaf_hash
-from proofs.checker.receipt import FIRST_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, read_record
+from proofs.checker.receipt import FIRST_TYPE, PREDICATE_TYPE, read_record, read_statement
 
 DELIVERY, QUARANTINE, AUTONOMY = "lexwatt/delivery/v1", "lexwatt/quarantine/v1", "lexwatt/autonomy/v1"
 FIELDS: Mapping[str, frozenset[str]] = {
@@ -50,19 +49,14 @@ def name_of(kind: str, predicate: Mapping[str, Any]) -> str:
 
 def read_event(record: bytes) -> tuple[str, dict[str, Any]] | None:
     """Kind and predicate of an event's record, None for a decision; raises `Bad` for anything else."""
-    try:
-        statement = loads(record)
-        kind, predicate = statement["predicateType"], statement["predicate"]
-        if kind in (PREDICATE_TYPE, FIRST_TYPE):
-            return None
-        if statement["_type"] != STATEMENT_TYPE or kind not in FIELDS or set(predicate) != FIELDS[kind]:
-            raise Bad("the record is of an unknown type, or does not have its fields")
-        digest = hashlib.sha256(dumps(predicate)).hexdigest()
-        if statement["subject"] != [{"name": name_of(kind, predicate), "digest": {"sha256": digest}}]:
-            raise Bad("the record's subject does not name its predicate")
-    except (NotCanonical, KeyError, TypeError) as error:
-        raise Bad(f"the record cannot be read: {error}") from error
-    return kind, dict(predicate)
+    kind, name, predicate = read_statement(record)
+    if kind in (PREDICATE_TYPE, FIRST_TYPE):
+        return None
+    if kind not in FIELDS or set(predicate) != FIELDS[kind]:
+        raise Bad("the record is of an unknown type, or does not have its fields")
+    if name != name_of(kind, predicate):
+        raise Bad("the record's subject does not name its predicate")
+    return kind, predicate
 
 
 @dataclass(slots=True)
@@ -97,11 +91,13 @@ class Accounts:
             self._ended((said["record"], said["device"]), said)
 
     def _admitted(self, command: tuple[str, str], frame: str) -> None:
+        if command in self.early:
+            if self.early.pop(command) != frame:
+                raise Bad(f"what was delivered to {command[1]} is not what was admitted")
+            return
         if command in self.open or command in self.outcomes:
             raise Bad(f"the command for {command[1]} stands twice")
         self.open[command] = frame
-        if command in self.early and self.early.pop(command) != self.open.pop(command):
-            raise Bad(f"what was delivered to {command[1]} is not what was admitted")
 
     def _ended(self, command: tuple[str, str], said: Mapping[str, Any]) -> None:
         if command in self.outcomes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from proofs.checker.certificate import Bad
@@ -122,8 +122,8 @@ def parse_checkpoint(body: str) -> Checkpoint:
     return Checkpoint(rows[0], number(rows[1], "the checkpoint's size"), root)
 
 
-def open_checkpoint(text: str, key: VerifierKey) -> Checkpoint:
-    """The checkpoint of a note that the key signed.
+def open_checkpoint(text: str, key: VerifierKey, verify: Callable[[bytes, bytes, bytes], bool] = verify) -> Checkpoint:
+    """The checkpoint of a note that the key signed. `verify` takes public key, message and signature.
 
     Raises `Bad` for a malformed note, one that the key did not sign exactly once, or a signature that does not verify.
     Signatures of others are passed over (signed-note, Signatures).

@@ -146,14 +146,14 @@ def handover_text(predicate: dict[str, Any]) -> bytes:
 
 
 def _statement(record: bytes, *kinds: str) -> dict[str, Any]:
-    kind, predicate = read_statement(record)
+    kind, _, predicate = read_statement(record)
     if kind not in kinds:
         raise Bad("the record is of an unknown type")
     return predicate
 
 
-def read_statement(record: bytes) -> tuple[str, dict[str, Any]]:
-    """Type and predicate of a record of any kind.
+def read_statement(record: bytes) -> tuple[str, str, dict[str, Any]]:
+    """Type, name and predicate of a record of any kind.
 
     Raises `Bad` unless it is a canonical Statement whose subject names the predicate and, where it is a decision or a
     hand-over, whose or which one it is.
@@ -170,7 +170,7 @@ def read_statement(record: bytes) -> tuple[str, dict[str, Any]]:
         elif kind == HANDOVER_TYPE:
             name = f"{predicate['origin']}/{predicate['index']}"
         else:
-            name = subject[0]["name"]
+            name = str(subject[0]["name"])
         # The text is canonical, so the predicate's own canonical text is what stands between its neighbours.
         head = len(dumps({"_type": STATEMENT_TYPE})[:-1] + b',"predicate":')
         tail = len(dumps({"predicateType": kind, "subject": subject}))
@@ -179,7 +179,7 @@ def read_statement(record: bytes) -> tuple[str, dict[str, Any]]:
             raise Bad("the record's subject does not name its predicate")
     except (NotCanonical, KeyError, TypeError, IndexError) as error:
         raise Bad(f"the record cannot be read: {error}") from error
-    return kind, predicate
+    return kind, name, predicate
 
 
 def read_record(record: bytes) -> dict[str, Any]:
