@@ -13,8 +13,9 @@ from compiler.bounds import bounds
 from compiler.claims import theorem_in_core
 from compiler.to_exact import Subject, value
 from rules_dsl import tree as t
-from rules_dsl.check import UNCERTAINTY, WARNS_ONLY, clause, dimension_of
+from rules_dsl.check import UNCERTAINTY, clause, dimension_of
 from rules_dsl.diagnostics import Diagnostic, RulesError
+from rules_dsl.evidence import strength, weakest
 from rules_dsl.kinds import CURRENCIES, Typing, plural
 from rules_dsl.program import Day, PackRule, Places, Program
 from rules_dsl.units import Dimension, Quantity, Unit, show, unit
@@ -132,6 +133,8 @@ class _Build:
     findings: list[Diagnostic] = field(default_factory=list)
     vocabulary: dict[str, c.Declared] = field(default_factory=dict)
     in_force: list[PackRule] = field(default_factory=list)
+    doubtful: dict[str, t.Setting] = field(default_factory=dict)
+    """The choices of value in force whose evidence is too weak to block on, by parameter."""
     standing: dict[str, c.Expr] = field(default_factory=dict)
     """What stands for a quantity while a theorem speaks of its true or its next value."""
 
@@ -142,6 +145,8 @@ class _Build:
                 setting = self.program.chosen(name, self.on, self.places, self.known)
                 if setting is not None:
                     self.choices[name] = setting.value.base
+                    if strength(setting.source.evidence):
+                        self.doubtful[name] = setting
                 elif parameter.default is not None:
                     self.choices[name] = parameter.default.base
         for name, chosen in self.choices.items():
@@ -185,9 +190,9 @@ class _Build:
             where = (self.condition(other.scope),) if other.scope else ()
             when = c.All((when, c.negate(c.All((*where, self._applies(other))))))
         demand = self._demand(rule)
-        warns = rule.effect == "warns" or (
-            rule.source.evidence in WARNS_ONLY and not self.program.adopted(entry.id, self.on, self.known)
-        )
+        evidence = weakest(self.program, rule, self.doubtful)
+        adopted = evidence == "reported" and self.program.adopted(entry.id, self.on, self.known)
+        blocks = rule.effect != "warns" and (not strength(evidence) or bool(adopted))
         timing = rule.timing
         found = c.CoreRule(
             entry.id,
@@ -195,8 +200,8 @@ class _Build:
             rule.subject,
             rule.checked,
             clause(self.program, rule.source),
-            rule.source.evidence,
-            not warns,
+            evidence,
+            blocks,
             self.worst_condition(scope, rule),
             self.worst_condition(when, rule),
             tuple(self.worst(margin, -1, rule) for margin in demand.margins),

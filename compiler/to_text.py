@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from compiler import core as c
 from rules_dsl import tree as t
-from rules_dsl.kinds import parts_of
+from rules_dsl.kinds import mentioned
 from rules_dsl.program import PackRule, Program
 from rules_dsl.units import decimal, show
 
@@ -60,7 +60,10 @@ def explain(program: Program, core: c.Core, entry: PackRule) -> str:
     until = f" until {rule.source.period.until}" if rule.source.period.until else ""
     lines.append(f"Source: {instrument.title}, {rule.source.clause} ({edition.title}); {edition.link}")
     effect = "may block" if found is None or found.blocks else "only warns"
-    lines.append(f"Evidence: {rule.source.evidence}; it {effect}. In force from {rule.source.period.start}{until}.")
+    evidence = rule.source.evidence
+    if found is not None and found.evidence != evidence:
+        evidence += f", but it reads a choice of value that is only {found.evidence}"
+    lines.append(f"Evidence: {evidence}; it {effect}. In force from {rule.source.period.start}{until}.")
     if found is None:
         lines.append("It is not in force on the day asked for.")
     if rule.note:
@@ -73,13 +76,9 @@ def _definitions(program: Program, nodes: tuple[t.Node | None, ...]) -> list[str
     found: dict[str, t.Node] = {}
     waiting = [node for node in nodes if node is not None]
     while waiting:
-        for part in parts_of(waiting.pop()):
-            named = [part.name] if isinstance(part, t.Name | t.AsOf) else []
-            named += [part.names] if isinstance(part, t.OneOf | t.Demand) and isinstance(part.names, str) else []
-            for name in named:
-                if name in program.definitions and name not in found:
-                    found[name] = program.definitions[name]
-                    waiting.append(found[name])
+        for name in mentioned(waiting.pop()) & program.definitions.keys() - found.keys():
+            found[name] = program.definitions[name]
+            waiting.append(found[name])
     lines = []
     for name in sorted(found):
         value = program.definitions[name].value

@@ -12,7 +12,8 @@ from difflib import get_close_matches
 
 from rules_dsl import tree as t
 from rules_dsl.diagnostics import Diagnostic, RulesError
-from rules_dsl.kinds import INSTANT, SECONDS, TIME, UNCERTAINTY, Kind, Typing, kind_of, parts_of, words
+from rules_dsl.evidence import WARNS_ONLY, rests_on, too_weak
+from rules_dsl.kinds import INSTANT, SECONDS, TIME, UNCERTAINTY, Kind, Typing, kind_of, mentioned, parts_of, words
 from rules_dsl.program import PackRule, PackSetting, Program, declare
 from rules_dsl.tables import faults
 from rules_dsl.units import Dimension, Quantity, Unit, show
@@ -21,9 +22,6 @@ __all__ = ["UNCERTAINTY", "PackRule", "Program", "check", "check_all", "clause",
 
 MAX_NODES, MAX_LEVELS = 20_000, 150
 """What a statement may come to with its definitions written out."""
-WARNS_ONLY = ("reported", "recalled")
-"""Evidence on which nothing may be blocked."""
-
 _BINDINGS = {
     "sunspec": (re.compile(r"\d+\.[A-Za-z0-9_.]+"), "a model and a point, such as `701.Hz`"),
     "iec61850": (re.compile(r"[A-Z]{4}\d*(\.[A-Za-z][A-Za-z0-9]*)+"), "a node and data, such as `MMXU.Hz.mag`"),
@@ -397,8 +395,14 @@ class _Checker(Typing):
         elif rule.source.evidence == "recalled":
             hint = "find the text, and say `reported`, `corroborated` or `read`"
             self.say("recalled", "a recalled rule may warn, never block, so it cannot be adopted", adoption, hint)
-        elif rule.source.evidence != "reported":
+        elif rule.source.evidence != "reported" and not self._chosen_on_report(rule):
             self.say("adopted", f"`{adoption.rule}` blocks without being adopted", adoption)
+
+    def _chosen_on_report(self, rule: t.Rule) -> bool:
+        """Whether somebody chooses on reported evidence a value that the rule reads: there it only warns."""
+        read = {d.name for d in rests_on(self.program, rule)}
+        settings = (entry.setting for entry in self.program.settings)
+        return any(s.name in read and s.source.evidence == "reported" for s in settings)
 
     def _fit(self) -> bool:
         """Whether definitions can be written out: none in a circle, and no statement too large or too deep with them.
@@ -406,7 +410,7 @@ class _Checker(Typing):
         INVARIANT: the passes that write definitions out, which recurse, run only where this holds.
         """
         p = self.program
-        uses = {name: _names(d) & p.definitions.keys() for name, d in p.definitions.items()}
+        uses = {name: mentioned(d) & p.definitions.keys() for name, d in p.definitions.items()}
         size: dict[str, tuple[int, int]] = {}
         while ready := [name for name in uses if name not in size and uses[name] <= size.keys()]:
             for name in ready:
@@ -419,7 +423,7 @@ class _Checker(Typing):
         statements: list[tuple[str, t.Node]] = [*p.definitions.items(), *p.running.items()]
         statements += [(e.rule.name, e.rule) for e in p.rules] + [(x.name, x) for _, x in p.theorems]
         for name, statement in statements if fits else ():
-            inside = all(_small(size[other]) for other in _names(statement) & size.keys())
+            inside = all(_small(size[other]) for other in mentioned(statement) & size.keys())
             if not _small(_written_out(statement, size)):
                 fits = False
                 if inside:
@@ -433,6 +437,7 @@ class _Checker(Typing):
         self.clause = clause(self.program, rule.source)
         self._source(rule.source)
         self._effect(rule)
+        self._foundation(rule)
         subject = self.program.subjects.get(rule.subject)
         if subject is None:
             self.unknown("subject", rule.subject, rule, [*self.program.subjects])
@@ -462,6 +467,15 @@ class _Checker(Typing):
             self.say("recalled", f"a {rule.source.evidence} rule may warn, never block", rule.source)
         if rule.relation is not None and rule.relation.kind != "tightens":
             self.say("recalled", f"a {rule.source.evidence} rule cannot set another aside", rule.relation)
+
+    def _foundation(self, rule: t.Rule) -> None:
+        weak = too_weak(self.program, rule)
+        if weak is None:
+            return
+        what, evidence = type(weak).__name__.lower(), weak.source.evidence
+        then = "which then warns until an operator adopts it" if evidence == "reported" else "which then warns"
+        hint = f"say `evidence {evidence}` of the rule, {then}, or take what is {evidence} out of it"
+        self.say("rests", f"`{rule.name}` rests on {what} `{weak.name}`, which is only {evidence}", rule.source, hint)
 
     def _demand(self, rule: t.Rule) -> None:
         demand = rule.demand
@@ -671,11 +685,6 @@ class _Checker(Typing):
             return None
         self._reach(name, known[1], node)
         return known[0]
-
-
-def _names(node: t.Node) -> set[str]:
-    """Every name that a node may take from a definition."""
-    return {part.name for part in parts_of(node) if isinstance(part, t.Name | t.AsOf)}
 
 
 def _written_out(node: t.Node, known: Mapping[str, tuple[int, int]]) -> tuple[int, int]:

@@ -31,6 +31,7 @@ CODES = {
     "priority": "A pack sets another's rule aside without a higher priority.",
     "range": "A value outside its legal range, a range that ends before it begins, a resolution that does not fit.",
     "recalled": "A recalled or reported rule is made to block, to be adopted, or to set another aside.",
+    "rests": "A rule rests on a table, curve or parameter whose evidence is weaker than its own, and may only warn.",
     "rows": "Rows where there are none, in the wrong order, or a view from a row where no row is looked at.",
     "running": "Cases of a running state that are never met.",
     "share": "A bare number where a share in % or pu is needed, or the other way about.",

@@ -495,3 +495,15 @@ def parts_of(node: t.Node | tuple[object, ...]) -> Iterator[t.Node]:
         value = getattr(node, name)
         if name != "span" and isinstance(value, t.Node | tuple):
             yield from parts_of(value)
+
+
+def mentioned(node: t.Node) -> set[str]:
+    """Every declared name that a node speaks of."""
+    names: set[str] = set()
+    for part in parts_of(node):
+        match part:
+            case t.Name(name) | t.AsOf(name) | t.Call(name) | t.OneOf(_, str(name)) | t.Demand(names=str(name)):
+                names.add(name)
+            case t.Curve(points=points):
+                names.update(end for point in points for end in point if isinstance(end, str))
+    return names

@@ -276,7 +276,9 @@ def fcr_concentration(given: Given, outcome: Any) -> Iterator[Question]:
         "so_reserve": text(number(given, *own), "MW"),
         "so_area_need": text(number(given, *need, default=3000), "MW"),
     }
-    yield Verdict("reserve_unit", inputs, rules("so_fcr_concentration"), verdict(outcome))
+    yield Verdict(
+        "reserve_unit", inputs, rules("so_fcr_concentration", "so_fcr_concentration_recalled"), verdict(outcome)
+    )
 
 
 # ── system states
@@ -315,7 +317,7 @@ def frequency_state(given: Given, outcome: Any) -> Iterator[Question]:
     deviations = ("abs_df_mHz", "steady_state_abs_df_mHz", "df_mHz")
     told(given, {"area", *deviations, "continuous_s", "continuous_min", "minutes"})
     late = "" if area(given) == "CE" else "_recalled"
-    names = rules(f"so_alert_half{late}", f"so_alert_standard{late}", "so_emergency_frequency")
+    names = rules(f"so_alert_half{late}", f"so_alert_standard{late}", f"so_emergency_frequency{late}")
     frequency = text(50 + number(given, *deviations) / 1000, "Hz")
     wanted = _state(outcome)
     for state in _STATES[: _STATES.index(wanted) + 1]:

@@ -16,6 +16,7 @@ from compiler.mutations import mutants
 from compiler.to_exact import Subject, Verdict, judge
 from jurisdictions.loader import VOCABULARY, load_texts, packs, sources_of
 from lexwatt.manual import MANUAL
+from rules_dsl.diagnostics import RulesError
 from rules_dsl.parse import parse
 from rules_dsl.program import Day, Program
 from tests.packs import DAY
@@ -75,6 +76,39 @@ def test_adoption_by_name_makes_a_reported_rule_block() -> None:
     assert adopted["dewa/cycle_budget"] is True
     before = {r.id: r.blocks for r in to_core(page("pack"), date(2025, 12, 31)).rules}
     assert before["dewa/cycle_budget"] is False
+
+
+CHOSEN = """pack two "Two"
+instrument act "Act" authority "A" zone UTC edition "1" link "x"
+parameter most : unit kW within 1 kW .. 9 kW default 5 kW cites act "1" evidence read in force from 2020-01-01
+curve falling from Hz to kW cites act "1" evidence read in force from 2020-01-01
+ 50 Hz : most
+ 51 Hz : 0 kW
+set most = 4 kW for operator north cites act "2" evidence {evidence} in force from 2020-01-01
+rule cap "Cap" cites act "1" evidence read in force from 2020-01-01 checked at command applies to each unit
+ active_power must be at most falling(frequency)
+ example "e" given frequency 50 Hz allows active_power 5 kW refuses active_power 6 kW
+"""
+ADOPTED = 'adopt two/cap cites act "3" evidence read in force from 2020-01-01\n'
+
+
+def test_a_rule_is_no_better_than_the_choice_of_value_it_reads() -> None:
+    def cap(evidence: str, more: str = "", operator: str = "north", **choices: int) -> tuple[str, bool]:
+        found = program(CHOSEN.format(evidence=evidence) + more)
+        given = {name: Fraction(value) for name, value in choices.items()}
+        (rule,) = to_core(found, DAY, given, places={"operator": operator}).rules
+        return rule.evidence, rule.blocks
+
+    assert cap("corroborated") == ("read", True)
+    assert cap("reported") == ("reported", False)
+    assert cap("reported", operator="south") == ("read", True), "nobody in the south reads that choice"
+    assert cap("reported", most=4000) == ("read", True), "the case gives the value itself"
+    assert cap("reported", ADOPTED) == ("reported", True)
+    assert cap("recalled") == ("recalled", False)
+    with pytest.raises(RulesError, match="blocks without being adopted"):
+        cap("recalled", ADOPTED)
+    own = 'set most = 4 kW for operator north, site mill cites act "2" evidence read in force from 2020-01-01\n'
+    assert cap("recalled", own) == ("recalled", False)
 
 
 def test_the_pack_with_the_higher_priority_wins() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from jurisdictions.facts import Worked
-from lexwatt.tracing import answer
+from jurisdictions.worked import AS_OF
+from lexwatt.evaluate import evaluate
+from lexwatt.tracing import answer, everything
 
 CE = {"area": "CE", "P_FCR_MW": 20}
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
@@ -221,3 +224,17 @@ def test_neighbours_of_worked_examples(fact: str, inputs: dict[str, Any], right:
 )
 def test_what_is_not_understood_is_not_read(fact: str, inputs: dict[str, Any], outcome: str) -> None:
     assert answer(_example(fact, inputs, outcome)).state == "NOT READ"
+
+
+@pytest.mark.parametrize("area", ["CE", "Nordic", "GB", "IE_NI"])
+def test_figures_of_annex_iii_that_were_only_recalled_block_nothing(area: str) -> None:
+    readings = [{"so_elapsed": f"{at} s", "so_frequency": "45 Hz", "so_declared": "normal"} for at in (0, 2000)]
+    case = {"id": area, "subject": "control_area", "inputs": {"so_area": area, "readings": readings}}
+    (said,) = evaluate(everything(), AS_OF, [json.dumps(case)])
+    broken = {r["rule"]: r["blocks"] for r in said["rules"] if r["verdict"] == "violates"}
+    end = "" if area == "CE" else "_recalled"
+    about = {
+        f"entsoe/so_{name}{end}" for name in ("instantaneous", "restored", "emergency_frequency", "normal_frequency")
+    }
+    assert about <= broken.keys()
+    assert {broken[name] for name in about} == {area == "CE"}
