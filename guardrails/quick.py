@@ -160,7 +160,7 @@ class _Unit:
     def decide(self, request: Request) -> Ready:
         guard = self.guard
         asked = self._asked(request)
-        _, deadline_ns = guard._terms([request])
+        deadline_ns = request.deadline_ns if request.service is None else guard._terms([request])[1]
         steps, bad = self._read(request.state)
         command: int | None = None
         findings: tuple[Finding, ...] = ()
@@ -179,7 +179,7 @@ class _Unit:
         elif isinstance(asked, Unusable):
             if guard.policy.unusable != REFUSE:
                 raise CannotHurry("the policy falls back")
-        elif max([codes[r] for r in self.blocking], default=0) < 2:
+        elif not findings or max([codes[r] for r in self.blocking], default=0) < 2:
             command = asked
         else:
             most = limit(guard.policy, findings, request.tolerance)
