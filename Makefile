@@ -69,6 +69,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.kernel
 	$(BIN)/python -m bench.ledger
 	$(BIN)/python -m bench.twin
+	$(BIN)/python -m bench.guard
 	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.editor
 

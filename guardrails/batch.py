@@ -7,7 +7,8 @@ is repaired unit by unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -39,6 +40,7 @@ class Step:
     kernel's verdicts on the request, all 0 where the request itself could not be used: there `judged` is false. `late`
     is true where its deadline had passed. `moved` is how far the closest compliant command lies, -1 where there is none
     or nobody looked. `values` and `usable` (variables, units) are what was judged by; the next step overwrites them.
+    `spent_ns` is what gathering, the verdicts, and the closest commands took.
     """
 
     outcome: NDArray[np.int8]
@@ -50,6 +52,7 @@ class Step:
     moved: Whole
     values: Whole
     usable: Truth
+    spent_ns: tuple[int, int, int]
 
 
 class Batch:
@@ -63,13 +66,15 @@ class Batch:
         settled: Mapping[str, Whole],
         grid: Whole,
         unusable: Mapping[str, Truth] | None = None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """`settled` holds columns in steps of what stays from step to step, `unusable` where one cannot be used, `grid`
-        the step of each device. What `settled` does not name is a reading; `names` gives their order.
+        the step of each device. What `settled` does not name is a reading; `names` gives their order. Stages are timed
+        by `clock_ns`.
 
         Raises `ValueError` for a column of another length or type, or a grid below one.
         """
-        place = facts.index()
+        place, self._clock = facts.index(), clock_ns
         self.facts, self.kernel, self.commanded = facts, Kernel(facts), place[commanded]
         self.units = len(grid)
         if grid.dtype != np.int64 or grid.ndim != 1 or (self.units and grid.min() < 1):
@@ -118,6 +123,7 @@ class Batch:
             raise TypeError("asked and readings must be int64, usable bool")
         if asked.shape != (self.units,) or readings.shape != shape or usable.shape != shape:
             raise ValueError(f"asked must have shape ({self.units},), readings and usable {shape}")
+        began = self._clock()
         values, known = self._values, self._usable
         declared = self.facts.variables[self.commanded]
         requested = self._on_grid(asked)
@@ -130,8 +136,10 @@ class Batch:
             judged &= given
         late = np.zeros(self.units, dtype=np.bool_) if late is None else late
         timely = judged & ~late
+        gathered = self._clock()
         codes = self.kernel.judge_columns(values, known)
         worst = codes[self._blocking].max(axis=0, initial=0)
+        told = self._clock()
         outcome = np.where(timely & (worst < _VIOLATES), ADMITTED, REFUSED).astype(np.int8)
         command = np.where(outcome == ADMITTED, requested, 0)
         moved = np.where(outcome == ADMITTED, 0, -1)
@@ -144,7 +152,8 @@ class Batch:
             command[at[within]], outcome[at[within]] = found[within], REPAIRED
         if not judged.all():
             codes[:, ~judged] = 0
-        return Step(outcome, requested, command, codes, judged, late, moved, values, known)
+        spent = gathered - began, told - gathered, self._clock() - told
+        return Step(outcome, requested, command, codes, judged, late, moved, values, known, spent)
 
     def _on_grid(self, asked: Whole) -> Whole:
         """In whole steps of the device, rounded toward zero."""

@@ -87,7 +87,8 @@ class FleetRecords:
         moved, judged, late = step.moved.tolist(), step.judged.tolist(), step.late.tolist()
         low, high = self._range()
         usable = step.usable & (step.values >= low) & (step.values <= high)
-        plain = (step.codes.max(axis=0, initial=0) < 2) & usable.all(axis=0) & step.judged & ~step.late
+        whole: list[bool] = usable.all(axis=0).tolist()
+        plain = (step.codes.max(axis=0, initial=0) < 2) & step.judged & ~step.late
         shown = step.values[self._shown].T.tolist()
         out = []
         for u, (writer, usual) in enumerate(zip(self.writers, plain.tolist(), strict=True)):
@@ -96,9 +97,10 @@ class FleetRecords:
             command: int | None = None if OUTCOMES[outcomes[u]] == "refused" else commands[u]
             findings: tuple[Finding, ...] = ()
             reason, certificate, state, bad = COMPLIES, "null", shown[u], dict[str, str]()
-            if not usual:
+            if not whole[u]:
                 bad = self._bad(u, usable, why)
                 state = ["null" if n in bad else s for n, s in zip(writer.shown, state, strict=True)]
+            if not usual:
                 if judged[u]:
                     most = None if tolerance is None else int(tolerance[u])
                     findings, reason = self._found(u, step, bad, moved[u], most)

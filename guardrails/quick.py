@@ -139,6 +139,7 @@ class _Unit:
             raise CannotHurry(str(what)) from what
         self.points: Points = breakpoints(facts, self.commanded, self.grid, fixed)
         self.blocking = [r for r, rule in enumerate(facts.rules) if rule.blocks]
+        self.gaps: dict[frozenset[str], tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}
         self.edges = Edges(facts, self.commanded)
         self.writer = Writer(guard, request, names)
         self.shown = [names.index(name) for name in self.writer.shown]
@@ -159,7 +160,7 @@ class _Unit:
     def decide(self, request: Request) -> Ready:
         guard = self.guard
         asked = self._asked(request)
-        _, deadline_ns = guard._terms([request])
+        deadline_ns = request.deadline_ns if request.service is None else guard._terms([request])[1]
         steps, bad = self._read(request.state)
         command: int | None = None
         findings: tuple[Finding, ...] = ()
@@ -178,11 +179,11 @@ class _Unit:
         elif isinstance(asked, Unusable):
             if guard.policy.unusable != REFUSE:
                 raise CannotHurry("the policy falls back")
-        elif all(codes[r] < 2 for r in self.blocking):
+        elif not findings or max([codes[r] for r in self.blocking], default=0) < 2:
             command = asked
         else:
             most = limit(guard.policy, findings, request.tolerance)
-            if all(codes[r] != BLIND for r in self.blocking):
+            if max([codes[r] for r in self.blocking]) < BLIND:
                 command, certificate, why = self._repair(asked, steps, bad, findings, most)
                 reason += why
         now_ns = guard._clock()
@@ -266,27 +267,50 @@ class _Unit:
         """Codes of every rule by facts and by core, agreeing; where they do not, it cannot be told."""
         codes, numbers = self.margins.judge(steps)
         if bad:
-            m, missing = self.margins, bad.keys()
-            codes = tuple(
-                BLIND if m.scope[k] & missing or (code != 1 and m.needs[k] & missing) else code
-                for k, code in enumerate(codes)
-            )
-            names = [self.rules.facts.variables[i].name for i in self.order]
-            found = self.check([None if n in missing else s for n, s in zip(names, steps, strict=True)])
-        else:
-            found = self.check(steps)
+            blind, partly, _ = self._gaps(bad)
+            told = list(codes)
+            for k in partly:
+                if told[k] != 1:
+                    told[k] = BLIND
+            for k in blind:
+                told[k] = BLIND
+            codes = tuple(told)
+        found = self._check(steps, bad)
         if found != codes:
             codes = tuple(a if a == b else BLIND for a, b in zip(codes, found, strict=True))
         return codes, numbers
 
+    def _check(self, steps: Sequence[int], bad: Mapping[str, str]) -> tuple[int, ...]:
+        """Codes of every rule by facts."""
+        if not bad:
+            return self.check(steps)
+        values: list[int | None] = [*steps]
+        for place in self._gaps(bad)[2]:
+            values[place] = None
+        return self.check(values)
+
+    def _gaps(self, bad: Mapping[str, str]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+        """Where these values are missing: rules whose scope needs one, rules that need one where they apply, and the
+        places of the values."""
+        key = frozenset(bad)
+        if key not in self.gaps:
+            m, count = self.margins, range(len(self.rules.instance.rules))
+            blind = [k for k in count if m.scope[k] & key]
+            partly = [k for k in count if m.needs[k] & key]
+            self.gaps[key] = blind, partly, [place for place, name in enumerate(m.names) if name in key]
+        return self.gaps[key]
+
     def _closest(self, asked: int, steps: list[int], bad: Mapping[str, str]) -> int | None:
         """The nearest compliant multiple of the grid: the first of the points at which a stretch may end that complies,
         judged like any other command."""
-        trial = list(steps)
-        points = sorted((abs(k * self.grid - asked), abs(k), k) for k in self.points(steps))
+        trial, blocking = list(steps), self.blocking
+        points = sorted([(abs(k * self.grid - asked), abs(k), k) for k in self.points(steps)])
         for _, _, k in points:
             trial[self.at] = k * self.grid
-            codes, _ = self._judge(trial, bad)
-            if all(codes[r] < 2 for r in self.blocking):
+            codes = self._check(trial, bad)
+            if max([codes[r] for r in blocking], default=0) < 2:
+                codes, _ = self._judge(trial, bad)
+                if max([codes[r] for r in blocking], default=0) >= 2:
+                    raise CannotHurry("a command is judged differently by two methods")
                 return k * self.grid
         return None

@@ -190,7 +190,8 @@ def _bound(found: Shared) -> int:
 
 
 def _each(pool: Whole, prices: Whole, price: int) -> Whole:
-    return np.append(prices, price)[pool]
+    found: Whole = np.append(prices, price)[pool]
+    return found
 
 
 def _sums(pool: Whole, values: Whole, pools: int) -> Whole:

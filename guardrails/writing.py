@@ -22,7 +22,6 @@ from compiler.to_margins import Margins
 from guardrails.guard import COMMANDED, Guard, Request, _instant
 from guardrails.seal import Codec, Frame, RegisterWrite
 from guardrails.settle import Settled
-from proofs.checker.canonical_json import dumps
 from proofs.checker.policy import AFTER, REPAIR, Policy
 from proofs.encode import to_bytes
 from proofs.nearest import nearest
@@ -182,12 +181,16 @@ class Writer:
                 "null" if requested is None else f'{{"{COMMANDED}":{requested}}}',
                 sequence,
                 *state,
-                dumps(unusable).decode() if unusable else "{}",
+                self._reasons(unusable) if unusable else "{}",
             )
         )
         return Ready(
             self.id, outcome, requested, command, findings, reason, record, frame, deadline_ns, self.ruleset, self.after
         )
+
+    def _reasons(self, unusable: Mapping[str, str]) -> str:
+        """Why each value cannot be used, in canonical JSON: names of quantities sort as their UTF-16 does."""
+        return "{" + ",".join([f'"{name}":{_text(unusable[name])}' for name in sorted(unusable)]) + "}"
 
     def _told(self, finding: Finding) -> str:
         """A finding as it stands in a record, in canonical JSON."""
