@@ -153,7 +153,8 @@ class Courier:
             if trip.permit is not None:
                 self._sealer.close(trip.permit)
         self._shown(before, line.breaker)
-        tier, fallback, decision, also = "command", None, None, ()
+        tier, fallback, decision = "command", None, None
+        also: tuple[Order, ...] = ()
         if outcome != "acknowledged":
             failed_ns = self.clock()
             open_to_it = line.quarantined is None and line.breaker.asked(failed_ns)[1]

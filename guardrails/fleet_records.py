@@ -12,8 +12,9 @@ from compiler.inputs import in_range
 from compiler.to_exact import Finding, Unusable, Verdict
 from compiler.to_margins import margins
 from guardrails.batch import OUTCOMES, REPAIRED, Batch, Step, Truth, Whole
-from guardrails.guard import COMMANDED, Guard, Request, _reason
+from guardrails.guard import COMMANDED, Guard, Request
 from guardrails.quick import SETTLED
+from guardrails.recorder import reason_of
 from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, moment_text
 from proofs.checker.policy import REFUSE, REPAIR, Action
 
@@ -87,7 +88,7 @@ class FleetRecords:
         moved, judged, late = step.moved.tolist(), step.judged.tolist(), step.late.tolist()
         low, high = self._range()
         usable = step.usable & (step.values >= low) & (step.values <= high)
-        whole: list[bool] = usable.all(axis=0).tolist()
+        whole: list[bool] = np.all(usable, axis=0).tolist()
         plain = (step.codes.max(axis=0, initial=0) < 2) & step.judged & ~step.late
         shown = step.values[self._shown].T.tolist()
         out = []
@@ -168,7 +169,7 @@ class FleetRecords:
         if any(code not in (BLIND, other) for code, other in zip(codes, told, strict=True)):
             raise RuntimeError(f"{self.writers[u].id} is judged differently by two methods")
         findings = findings_of(self.instance, self._margins, codes, numbers, bad)
-        reason = _reason(findings)
+        reason = reason_of(findings)
         blocking = [f for f in findings if f.rule.blocks]
         if not blocking or any(f.verdict is Verdict.CANNOT_TELL for f in blocking):
             return findings, reason

@@ -18,7 +18,8 @@ from compiler.inputs import in_range
 from compiler.to_exact import Finding, Unusable, Value
 from compiler.to_margins import CannotMeasure, Margins, margins
 from compiler.to_python import Check, single
-from guardrails.guard import COMMANDED, NOT_YET, Decision, Guard, Request, _reason
+from guardrails.guard import COMMANDED, NOT_YET, Decision, Guard, Request
+from guardrails.recorder import reason_of
 from guardrails.seal import Admitted
 from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, limit, moment_text
 from proofs.checker.merkle import leaf_hash
@@ -173,7 +174,7 @@ class _Unit:
             codes, numbers = self._judge(steps, bad)
             if max(codes, default=0) >= 2:
                 findings = findings_of(self.rules.instance, self.margins, codes, numbers, bad)
-            reason = _reason(findings) if findings else "complies with every rule"
+            reason = reason_of(findings)
         if guard._clock() > deadline_ns:
             reason = "the deadline had passed before the decision"
         elif isinstance(asked, Unusable):

@@ -148,7 +148,10 @@ class Recorder:
     def _moments(self, now_ns: int, deadline_ns: int) -> dict[str, str]:
         """When the decision was made and when it was due, from one reading of the clock: their order is recorded."""
         now = self._wall()
-        return {"at": _instant(now), "deadline": _instant(now + timedelta(microseconds=(deadline_ns - now_ns) // 1000))}
+        return {
+            "at": instant_text(now),
+            "deadline": instant_text(now + timedelta(microseconds=(deadline_ns - now_ns) // 1000)),
+        }
 
     def _certificate(self, case: Case, predicate: dict[str, Any], settled: Settled) -> str | None:
         """Shows that a repair is the closest, setting the gap to what can be shown when that is less; or that nothing
@@ -199,5 +202,6 @@ def _why(finding: Finding) -> str:
     return f"{finding.rule.id} is violated{by} ({finding.rule.clause})"
 
 
-def _instant(moment: datetime) -> str:
+def instant_text(moment: datetime) -> str:
+    """A moment as records write it: RFC 3339 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

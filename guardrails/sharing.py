@@ -207,7 +207,7 @@ def _spread(amount: int, room: Whole, grid: Whole) -> Whole:
     whole = int(room.sum())
     # A float proposes; whole numbers keep to room, steps and amount.
     portion = np.floor(room * (amount / whole if whole else 0.0)).astype(np.int64)
-    taken = np.minimum(portion, room) // grid * grid
+    taken: Whole = np.minimum(portion, room) // grid * grid
     while int(taken.sum()) > amount:
         taken = np.maximum(taken - grid, 0)
     for size in np.unique(grid)[::-1].tolist():

@@ -19,7 +19,8 @@ from compiler.instance import Instance
 from compiler.to_exact import Finding
 from compiler.to_kernel import CODES
 from compiler.to_margins import Margins
-from guardrails.guard import COMMANDED, Guard, Request, _instant
+from guardrails.guard import COMMANDED, Guard, Request
+from guardrails.recorder import instant_text
 from guardrails.seal import Codec, Frame, RegisterWrite
 from guardrails.settle import Settled
 from proofs.checker.policy import AFTER, REPAIR, Policy
@@ -132,7 +133,7 @@ class Writer:
         # The predicate of some decision, with what changes taken out.
         case = guard._one(request)
         base = guard._base(request.unit, "unit", case)
-        sample = guard._predicate(base, case, Settled({COMMANDED: 0}), (), "", request.service)
+        sample = guard._predicate(base, Settled({COMMANDED: 0}), (), "", request.service)
         self.after = sample["recorded"] == AFTER
         names = {*readings}
         state = {n: HOLE if n in names else value for n, value in sample["state"].items()}
@@ -230,7 +231,7 @@ def moment_text(moment: datetime) -> str:
     """The instant as a record has it, in canonical JSON."""
     if moment.tzinfo is UTC:
         return f'"{moment.isoformat(timespec="milliseconds")[:-6]}Z"'
-    return f'"{_instant(moment)}"'
+    return f'"{instant_text(moment)}"'
 
 
 def limit(policy: Policy, findings: Sequence[Finding], tolerance: int | None) -> int | None:

@@ -184,7 +184,7 @@ def _test(fact: Fact) -> Test:
         parts = tuple(_test(part) for part in fact[1])
         if len(parts) == 1:
             return parts[0]
-        every = fact[0] == "A"
+        every: bool = fact[0] == "A"
 
         def joined(values: Sequence[Number]) -> bool:
             for part in parts:
@@ -204,7 +204,7 @@ def _test(fact: Fact) -> Test:
         return lambda values: a * values[i] + c * values[j] <= b
 
     def row(values: Sequence[Number]) -> bool:
-        total = sum([a * values[i] for i, a in terms])
-        return total < b if strict else total <= b
+        total: Number = sum([a * values[i] for i, a in terms])
+        return bool(total < b) if strict else bool(total <= b)
 
     return row
