@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Final
 
 from guardrails.fleet import BatteryModel, FleetError
@@ -77,10 +78,10 @@ NMC: Final = Chemistry(
     3.63, 2.5, 4.2, 0.025, 8.3, (0, 45), (-20, 60), 267,
     (
         "open-circuit voltage: measured, LG M50 (5 Ah) at 25 degC, reduced to 50 of 101 points (within 2 mV of them), "
-        "LGM50_5Ah_OCV.mat of WDWidanage/Simscape-Battery-Library, MIT, Copyright (c) 2021 Dhammika Widanage; its error: "
-        "assumed (illustrative)",
-        "activation energy: from ten-second pulses of the same cells at 10 and 25 degC, LGM50_5Ah_Pulse.mat of the same "
-        "library: 8.1 to 9.7 over the states of charge, 8.3 in the middle",
+        "LGM50_5Ah_OCV.mat of WDWidanage/Simscape-Battery-Library, MIT, Copyright (c) 2021 Dhammika Widanage; its "
+        "error: assumed (illustrative)",
+        "activation energy: from ten-second pulses of the same cells at 10 and 25 degC, LGM50_5Ah_Pulse.mat of the "
+        "same library: 8.1 to 9.7 over the states of charge, 8.3 in the middle",
         "voltage limits: the cut-offs of the parameter set Chen2020 of PyBaMM for the same cell",
         "temperature limits and specific energy (18.2 Wh in 68 g): assumed (illustrative)",
     ),
@@ -96,8 +97,9 @@ LTO: Final = Chemistry(
     2.3, 1.7, 2.8, 0.045, 17.4, (-30, 55), (-30, 55), 72,
     (
         "open-circuit voltage: points that the firmware of Libre Solar (bms-firmware, Apache-2.0) takes from DOI "
-        "10.3390/batteries5010031 (CC BY 4.0); both ends look like limits of the cell, not measurements; its error: the "
-        "greatest difference, between 5 and 95 per cent, from a second published table (data sheet of a 36-cell LTO pack)",
+        "10.3390/batteries5010031 (CC BY 4.0); both ends look like limits of the cell, not measurements; its error: "
+        "above the greatest difference (41 mV, between 5 and 95 per cent) from a second table, off the data sheet of a "
+        "36-cell LTO pack",
         "voltage limits: Toshiba SCiB, 1.7 V to 2.8 V above 0 degC (Advanced Automotive Battery Conference, 2008)",
         "specific energy: data sheet Enero 40 Ah (88 Wh, 72 Wh/kg)",
         "temperature limits, and the activation energy, which is that of LFP: assumed (illustrative)",
@@ -228,7 +230,8 @@ def pack_of(model: BatteryModel) -> Pack:
         chemistry.name,
         series,
         energy * 3600 / mean_v,
-        *(float(r) / 1000 * scale for r in (circuit.r0_mohm, circuit.r1_mohm)),
+        float(circuit.r0_mohm) / 1000 * scale,
+        float(circuit.r1_mohm) / 1000 * scale,
         float(circuit.c1_farads) / scale,
         float(circuit.r2_mohm) / 1000 * scale,
         float(circuit.c2_farads) / scale,
@@ -254,5 +257,5 @@ def pack_of(model: BatteryModel) -> Pack:
 
 def _mean(chemistry: Chemistry) -> float:
     """Mean open-circuit voltage (V): energy between empty and full for each unit of charge."""
-    pairs = zip(chemistry.ocv, chemistry.ocv[1:], strict=False)
+    pairs = pairwise(chemistry.ocv)
     return sum((b[0] - a[0]) / 100 * (a[1] + b[1]) / 2 for a, b in pairs)

@@ -1,8 +1,11 @@
 """State of charge from current and voltage, held against what the battery reports; doubt that costs power.
 
-A Kalman filter over (soc, v1, v2) with two errors that it considers but does not estimate, since they stand and do not
-average out: that of the open-circuit curve, hysteresis included, and the current sensor's. So an hour of voltages says
-no more about a flat curve than the curve itself can bear, and the band of an LFP battery half full stays wide.
+Two estimates run side by side. A Kalman filter over (soc, v1, v2) says what is likeliest; it considers, but does not
+estimate, two errors that stand and do not average out: that of the open-circuit curve, hysteresis included, and the
+current sensor's. An interval says what is possible: charge counted from both ends with the sensor's worst error, cut to
+where the curve, off by its greatest error, can give the measured voltage. The filter's estimate stays inside, and the
+band that others see is never narrower than the interval: an hour of voltages says no more about a flat curve than the
+curve can bear, and the band of an LFP battery half full stays wide.
 
 What the battery reports is never fused: it is the other side of the comparison that is logged.
 """
@@ -29,18 +32,29 @@ PERCENT_STEP = 10_000
 """Steps of state of charge in the vocabulary: 0.01 %."""
 
 
-def residual_limit(core: Core) -> float:
-    """How far apart (share) simulated and reported state of charge may be, as the rule `charge_residual` says.
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far (shares) simulated and reported state of charge may be apart, and how good a reported one is at best."""
 
-    Raises `LookupError` when no such rule is in force or it compares with no one figure.
+    residual: float
+    reported: float
+
+
+def agreement(core: Core) -> Agreement:
+    """Both figures from the rules in force: those of `charge_residual`, and the vocabulary's doubt of a charge.
+
+    Raises `LookupError` when there is no such rule, it compares with no one figure, or the doubt is not declared.
     """
     rule = next((r for r in core.rules if r.id == RESIDUAL_RULE), None)
     if rule is None:
         raise LookupError(f"no rule {RESIDUAL_RULE} is in force")
-    figures = {abs(v) for v in _figures(rule.when) if v not in (0, 1, -1)}
+    figures = {abs(v) for v in _figures(rule.when) if abs(v) not in (0, 1)}
     if len(figures) != 1:
         raise LookupError(f"{RESIDUAL_RULE} compares with {len(figures)} figures, one was expected")
-    return float(figures.pop())
+    uncertain = core.declared()["state_of_charge"].uncertain
+    if uncertain is None:
+        raise LookupError("state_of_charge is declared without an uncertainty")
+    return Agreement(float(figures.pop()), float(uncertain))
 
 
 def _figures(node: c.Expr | c.Cond) -> Iterator[Fraction]:
@@ -55,8 +69,8 @@ class Sensors:
     """What the measurements of a battery are worth. All are assumed (illustrative).
 
     `voltage` is one standard deviation as a share of the highest pack voltage, `cell` the greatest error of a cell's
-    voltage (V), `spread` how much the cells' resistances differ, as a share. A reading that is more than `SIGMAS`
-    standard deviations off `strikes` times running is no outlier: something is wrong with what is believed.
+    voltage (V), `spread` how much the cells' resistances differ, as a share. After `strikes` voltages running that
+    cannot be, nothing is believed any more. `derated` is the share of power that is left while the two sides disagree.
     """
 
     voltage: float = 0.001
@@ -72,7 +86,8 @@ class Comparison:
 
     at_ns: int
     simulated: Floats
-    half: Floats
+    low: Floats
+    high: Floats
     reported: Floats
     residual: Floats
     measured_v: Floats
@@ -87,7 +102,8 @@ class Comparison:
                 "at_ns": self.at_ns,
                 "unit": unit,
                 "simulated_charge": _rounded(self.simulated[k], 6),
-                "half_width": _rounded(self.half[k], 6),
+                "lowest_charge": _rounded(self.low[k], 6),
+                "highest_charge": _rounded(self.high[k], 6),
                 "reported_charge": _rounded(self.reported[k], 6),
                 "residual": _rounded(self.residual[k], 6),
                 "measured_v": _rounded(self.measured_v[k], 3),
@@ -114,9 +130,9 @@ class Comparison:
 class Estimator:
     """Keeps a twin true to its batteries, telemetry by telemetry."""
 
-    def __init__(self, twin: Twin, limit: float, sensors: Sensors | None = None) -> None:
-        """`limit` is how far simulated and reported charge may be apart: `residual_limit` of the rules in force."""
-        self.twin, self.limit, self.sensors = twin, limit, sensors or Sensors()
+    def __init__(self, twin: Twin, agreement: Agreement, sensors: Sensors | None = None) -> None:
+        """Nothing is known until `begin` or the twin's `start`."""
+        self.twin, self.agreement, self.sensors = twin, agreement, sensors or Sensors()
         n = twin.count
         self.predicted_v = np.full(n, np.nan)
         self.log: list[Comparison] = []
@@ -124,12 +140,13 @@ class Estimator:
         self._apart = np.zeros(n, dtype=bool)
         self._noise = np.ones(n)
         self._seen = np.full(n, np.nan)
+        self._low, self._high = np.full(n, np.nan), np.full(n, np.nan)
 
-    def begin(self, voltage: Floats, reported: Floats, temperature_c: float | Floats, trusted: float = 0.02) -> None:
+    def begin(self, voltage: Floats, reported: Floats, temperature_c: float | Floats) -> None:
         """Begins every unit at rest, and believes a reported state of charge (share) no further than the voltage bears.
 
         The band holds every state of charge whose open-circuit voltage could be the measured one, and is no narrower
-        than `trusted` either way; what is reported is the estimate where it lies inside, else the middle. On the flat
+        than that of a reported one; what is reported is the estimate where it lies inside, else the middle. On the flat
         of an LFP curve that is half of the charge, and an anchor from elsewhere is worth having: then `Twin.start`.
         """
         twin = self.twin
@@ -139,7 +156,10 @@ class Estimator:
         high = self._charge_at((voltage + blur) / twin.series, every)
         inside = (reported >= low) & (reported <= high)
         soc = np.where(inside, reported, 0.5 * (low + high))
-        twin.start(soc, np.maximum(np.maximum(soc - low, high - soc), trusted), temperature_c)
+        low, high = np.minimum(low, soc - self.agreement.reported), np.maximum(high, soc + self.agreement.reported)
+        twin.start(soc, 0.5 * (high - low), temperature_c)
+        twin.below, twin.above = soc - low - 0.5 * (high - low), high - soc - 0.5 * (high - low)
+        self._low, self._high = low, high
 
     def observe(
         self,
@@ -160,19 +180,24 @@ class Estimator:
         cell's state of charge where the battery tells it. NaN stands for what is missing and never for agreement.
         """
         twin = self.twin
+        unset = np.isnan(self._low) | np.isnan(self._high)
+        low, high = twin.soc_band()
+        self._low, self._high = np.where(unset, low, self._low), np.where(unset, high, self._high)
         twin.advance(dt, current=current)
+        self._count(dt, current)
         if temperature_c is not None:
             measured = np.flatnonzero(np.isfinite(temperature_c))
             twin.warm(temperature_c[measured], measured)
         flow = np.where(np.isfinite(current), current, 0.0)
         self._correct(flow, voltage, np.isfinite(current))
+        self._cut(flow, voltage, np.isfinite(current))
         reestimated = self._compare(flow, voltage, reported, np.isfinite(current))
         self._cells(flow, voltage, weakest_v, weakest_soc, fullest_v)
         apart = self._apart
         residual = twin.soc - reported
         row = Comparison(
-            at_ns, twin.soc.copy(), twin.soc_half(), reported.copy(), residual, voltage.copy(), self.predicted_v.copy(),
-            reestimated, apart.copy(),
+            at_ns, twin.soc.copy(), *twin.soc_band(), reported.copy(), residual, voltage.copy(),
+            self.predicted_v.copy(), reestimated, apart.copy(),
         )  # fmt: skip
         self.log.append(row)
         return row
@@ -186,7 +211,40 @@ class Estimator:
         """The cells of these units have been balanced and found level: their spread is forgotten."""
         self.twin.shortfall[which], self.twin.excess[which] = 0.0, 0.0
 
-    def _slope(self, level: Floats, slope: Floats) -> Floats:
+    def _count(self, dt: float, current: Floats) -> None:
+        """Moves both ends of what is possible by the charge that went, at the worst of the current sensor."""
+        twin, d = self.twin, self.twin.doubts
+        most = np.maximum(twin.discharge_a, twin.charge_a)
+        told = np.isfinite(current)
+        flow = np.where(told, current, 0.0)
+        off = np.where(told, SIGMAS * (d.current_offset * twin.discharge_a + d.current_gain * np.abs(flow)), most)
+        per = dt / twin.capacity
+        self._low = np.clip(self._low - (flow + off) * per, 0.0, 1.0)
+        self._high = np.clip(self._high - (flow - off) * per, 0.0, 1.0)
+
+    def _cut(self, flow: Floats, voltage: Floats, told: Bools) -> None:
+        """Cuts what is possible to what the voltage can mean; the estimate stays inside. A voltage that no possible
+        charge can give, again and again, means that something is wrong with what is believed: all is possible again."""
+        twin, s = self.twin, self.sensors
+        r0, r1, r2 = twin.resistances()
+        p = twin.variance
+        standing = twin.doubts.resistance * (r0 + r1 + r2) * np.where(told, np.abs(flow), twin.discharge_a)
+        noise = 4 * s.voltage * twin.max_v * np.sqrt(self._noise)
+        blur = twin.curve_error + standing + noise + SIGMAS * np.sqrt(np.maximum(p[3] + 2 * p[4] + p[5], 0.0))
+        rest = voltage + twin.v1 + twin.v2 + r0 * flow
+        every = np.arange(twin.count)
+        low = np.maximum(self._low, self._charge_at((rest - blur) / twin.series, every))
+        high = np.minimum(self._high, self._charge_at((rest + blur) / twin.series, every))
+        seen, fits = np.isfinite(low + high), low <= high
+        self._low = np.where(seen & fits, low, self._low)
+        self._high = np.where(seen & fits, high, self._high)
+        self._strikes = np.where(seen, np.where(fits, 0, self._strikes + 1), self._strikes)
+        again = np.flatnonzero(self._strikes >= s.strikes)
+        self._strikes[again], self._low[again], self._high[again] = 0, 0.0, 1.0
+        self._reopen(again, np.ones(len(again)))
+        twin.soc = np.where(np.isfinite(twin.soc), np.clip(twin.soc, self._low, self._high), twin.soc)
+
+    def _slope(self, slope: Floats) -> Floats:
         """What the voltage says of the charge, and no more: the lesser of the slope here and across the band."""
         twin = self.twin
         wide = np.maximum(np.sqrt(twin.variance[0]), 0.005)
@@ -202,7 +260,7 @@ class Estimator:
         seen = voltage - self.predicted_v
         p, cv, ci = twin.variance, twin.with_voltage, twin.with_current
         curve = (twin.curve_error / SIGMAS) ** 2
-        h = self._slope(level, slope)
+        h = self._slope(slope)
         # The resistances' error shows in the voltage as far as current flows; without a current it may be any.
         drop = twin.doubts.resistance / SIGMAS * (r0 + r1 + r2) * np.where(told, flow, twin.discharge_a)
         plain = (s.voltage * twin.max_v) ** 2 + drop * drop
@@ -212,8 +270,6 @@ class Estimator:
         off = seen * seen / total
         fine = off <= SIGMAS * SIGMAS
         usable = np.isfinite(off)
-        self._strikes = np.where(usable & ~fine, self._strikes + 1, np.where(usable, 0, self._strikes))
-        struck = self._strikes >= s.strikes
         # Readings that scatter more than the sensor should are worth less; what stands does not scatter.
         scatter = (seen - self._seen) ** 2 / (2 * plain)
         found = np.clip(0.95 * self._noise + 0.05 * scatter, 1.0, 1e6)
@@ -232,11 +288,6 @@ class Estimator:
             for i in range(3):
                 standing[i] -= k[i] * shown
         np.maximum(p[0], 0.0, out=p[0])
-        # A disbelief that lasts: the charge may be anything again, and the voltage gets its say anew.
-        again = np.flatnonzero(struck)
-        if len(again):
-            self._reopen(again, np.full(len(again), 1.0))
-            self._strikes[again] = 0
 
     def _reopen(self, which: Ints, half: Floats) -> None:
         """Widens the band of state of charge to `half`, and forgets what was held of standing errors."""
@@ -250,17 +301,22 @@ class Estimator:
         two agree; meanwhile the band covers both."""
         twin = self.twin
         away = np.abs(twin.soc - reported)
-        apart = away > self.limit
+        apart = away > self.agreement.residual
         fresh = np.flatnonzero(apart & ~self._apart)
         if len(fresh):
             self._reopen(fresh, away[fresh])
             self._correct(flow, voltage, told)
+            twin.soc = np.clip(twin.soc, self._low, self._high)
             away = np.abs(twin.soc - reported)
             apart[fresh] = True
         # Where nothing is reported, an old disagreement stands.
         self._apart = np.where(np.isfinite(away), apart, self._apart)
-        plain = SIGMAS * np.sqrt(twin.variance[0])
-        twin.doubt = np.where(self._apart, np.where(np.isfinite(away), np.maximum(away - plain, 0.0), twin.doubt), 0.0)
+        low, high = self._low, self._high
+        covered, margin = self._apart & np.isfinite(away), self.agreement.reported
+        low = np.where(covered, np.minimum(low, reported - margin), low)
+        high = np.where(covered, np.maximum(high, reported + margin), high)
+        half = SIGMAS * np.sqrt(twin.variance[0])
+        twin.below, twin.above = twin.soc - low - half, high - twin.soc - half
         twin.derate = np.where(self._apart, self.sensors.derated, 1.0)
         found: Bools = self._apart.copy()
         return found
@@ -293,7 +349,7 @@ class Estimator:
 
     def _charge_at(self, cell_v: Floats, which: Ints) -> Floats:
         """State of charge at which a cell rests at a voltage."""
-        found = np.empty(len(which))
+        found = np.full(len(which), np.nan)
         kinds = np.array([p.chemistry for p in self.twin.packs])[self.twin.of[which]]
         for name in set(kinds.tolist()):
             charge, level = np.array(CHEMISTRIES[name].ocv).T
@@ -313,7 +369,8 @@ def readings(
     """
     floor, ceiling = twin.reach(seconds + usable_s)
     known = twin.known
-    half = twin.soc_half() + np.maximum(twin.shortfall, twin.excess)
+    low, high = twin.soc_band()
+    half = np.maximum(twin.soc - low + twin.shortfall, high - twin.soc + twin.excess)
     out = {}
     for k, unit in enumerate(units):
         if not known[k]:

@@ -76,9 +76,9 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class LookAhead:
-    """The range of `reach`; bounds over the whole horizon for each unit (share, V, A, degC); whether every limit on the way
-    is kept, which broke first (`Limit`) and after how many seconds (NaN where none did). Bounds of a power that is not ok
-    are no bounds."""
+    """The range of `reach`; bounds over the whole horizon for each unit (share, V, A, degC); whether every limit on the
+    way is kept, which broke first (`Limit`) and after how many seconds (NaN where none did). Bounds of a power that is
+    not ok are no bounds."""
 
     floor: Ints
     ceiling: Ints
@@ -93,8 +93,9 @@ class LookAhead:
 
 class _Corners(NamedTuple):
     """The pessimistic ends for some units: open-circuit voltages `e`, low, and `f`, high; slopes `rho` for discharge,
-    `rho_c` for charge and `rho_q` for a charge's current; the share of charge that an ampere moves, at the most; warming
-    without current and for each square ampere (K); greatest currents by current, voltage, charge and temperature."""
+    `rho_c` for charge and `rho_q` for a charge's current; the share of charge that an ampere moves, at the most; the
+    warming without current and for each square ampere (K); the greatest currents, by current, voltage, charge and
+    temperature."""
 
     soc_lo: Floats
     soc_hi: Floats
@@ -122,10 +123,11 @@ _QUIET = np.errstate(invalid="ignore", divide="ignore", over="ignore")
 class Twin:
     """The batteries of a fleet, stepped together. Arrays have one entry a unit, in the order of the packs.
 
-    State: `soc`, `v1`, `v2` (V), `temperature` and `ambient` (K); `variance` of (soc, v1, v2) as rows 00 01 02 11 12 22;
+    State: `soc`, `v1`, `v2` (V), `temperature` and `ambient` (K); `variance` of (soc, v1, v2), rows 00 01 02 11 12 22;
     `with_voltage` and `with_current`, covariances of the state with the standing errors of curve and current sensor;
-    `shortfall` and `excess`, how far the weakest cell stands below and the fullest above the pack (share); `doubt`, an
-    extra half-width of `soc`; `derate`, the share of power that may be asked for; `known`, whether there is a state.
+    `shortfall` and `excess`, how far the weakest cell stands below and the fullest above the pack (share); `below` and
+    `above`, what the band of `soc` is wider on either side than its deviations say, or narrower; `derate`, the share of
+    power that may be asked for; `known`, whether there is a state.
     """
 
     def __init__(
@@ -177,7 +179,8 @@ class Twin:
         self.temperature, self.ambient = np.full(n, np.nan), np.full(n, 25 + KELVIN)
         self._factor = np.full(n, np.nan)
         self.variance, self.with_voltage, self.with_current = np.zeros((6, n)), np.zeros((3, n)), np.zeros((3, n))
-        self.shortfall, self.excess, self.doubt = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.shortfall, self.excess = np.zeros(n), np.zeros(n)
+        self.below, self.above = np.zeros(n), np.zeros(n)
         self.derate = np.ones(n)
 
     def _tables(self, kinds: Sequence[tuple[str, int]], index: Ints) -> None:
@@ -199,7 +202,7 @@ class Twin:
     @property
     def known(self) -> Bools:
         """Where there is a state to look ahead from: nothing that is not a number decides anything."""
-        parts = self.soc + self.v1 + self.v2 + self.temperature + self.ambient + self.doubt
+        parts = self.soc + self.v1 + self.v2 + self.temperature + self.ambient + self.below + self.above
         found: Bools = np.isfinite(parts + self.shortfall + self.excess + self.derate + self.variance.sum(axis=0))
         return found
 
@@ -216,17 +219,18 @@ class Twin:
         for row, r in ((3, self.r1), (5, self.r2)):
             self.variance[row, which] = (0.1 * r * self.discharge_a / SIGMAS)[which] ** 2
         self.with_voltage[:, which], self.with_current[:, which] = 0.0, 0.0
-        self.shortfall[which], self.excess[which], self.doubt[which], self.derate[which] = 0.0, 0.0, 0.0, 1.0
+        self.shortfall[which], self.excess[which], self.derate[which] = 0.0, 0.0, 1.0
+        self.below[which], self.above[which] = 0.0, 0.0
 
     def warm(self, temperature_c: float | Floats, which: Where = slice(None)) -> None:
         """Takes over a measured temperature (degC), and what it does to the resistances."""
         self.temperature[which] = np.asarray(temperature_c) + KELVIN
         self._factor[which] = self._arrhenius(self.temperature[which], which)
 
-    def soc_half(self, which: Where = slice(None)) -> Floats:
-        """Half-width of the band of state of charge, cells apart from one another not counted."""
-        half: Floats = SIGMAS * np.sqrt(self.variance[0, which]) + self.doubt[which]
-        return half
+    def soc_band(self, which: Where = slice(None)) -> tuple[Floats, Floats]:
+        """Both ends of the band of state of charge, cells apart from one another not counted."""
+        soc, half = self.soc[which], SIGMAS * np.sqrt(self.variance[0, which])
+        return soc - half - self.below[which], soc + half + self.above[which]
 
     def open_circuit(self, soc: Floats, which: Where = slice(None)) -> tuple[Floats, Floats]:
         """Open-circuit voltage of the packs (V) and its slope (V for the whole charge)."""
@@ -268,8 +272,12 @@ class Twin:
         return floor, ceiling
 
     @_QUIET
-    def look_ahead(self, power: Floats | Ints, seconds: float = HORIZON_S) -> LookAhead:
-        """What each unit's power (W) would do over `seconds`, at the pessimistic ends of the uncertainty."""
+    def look_ahead(self, power: Floats | Ints, seconds: float = HORIZON_S, when: bool = True) -> LookAhead:
+        """What each unit's power (W) would do over `seconds`, at the pessimistic ends of the uncertainty.
+
+        Not asked `when`, it names a limit that is broken at the end, and no time: a fraction of the work where much is
+        broken.
+        """
         n = self.count
         pairs = [(np.empty(n), np.empty(n)) for _ in range(4)]
         ok, limit, after = np.empty(n, dtype=bool), np.zeros(n, dtype=np.int8), np.full(n, np.nan)
@@ -296,7 +304,7 @@ class Twin:
                 low[s], high[s] = a, b
         bad = np.flatnonzero(~ok)
         if len(bad):
-            limit[bad], after[bad] = self._first(bad, asked[bad], seconds)
+            limit[bad], after[bad] = self._first(bad, asked[bad], seconds, 10 if when else 0)
         return LookAhead(floor, ceiling, pairs[0], pairs[1], pairs[2], pairs[3], ok, limit, after)
 
     def _range(self, c: _Corners, s: slice, floor: Ints, ceiling: Ints) -> None:
@@ -326,7 +334,7 @@ class Twin:
         return found
 
     def _lookup(self, soc: Floats, s: Where) -> tuple[Floats, Ints]:
-        """Open-circuit voltage of packs, and the place in the table; no battery is emptier than empty or fuller than full."""
+        """Open-circuit voltage of packs, and the place in the table: none is emptier than empty or fuller than full."""
         # What is not a number comes to the first step here; the share itself then carries it on.
         x = np.fmin(np.fmax(soc * GRID, 0.0), GRID)
         place = np.minimum(x, GRID - 1.0).astype(np.int64)
@@ -403,9 +411,9 @@ class Twin:
 
     def _corners(self, s: Where, t: float | Floats) -> _Corners:
         """The pessimistic ends over `t` seconds, one horizon for all or one for each unit."""
-        soc, v1, v2, factor = self.soc[s], self.v1[s], self.v2[s], self._factor[s]
-        half = self.soc_half(s)
-        soc_lo, soc_hi = soc - half - self.shortfall[s], soc + half + self.excess[s]
+        v1, v2, factor = self.v1[s], self.v2[s], self._factor[s]
+        soc_lo, soc_hi = self.soc_band(s)
+        soc_lo, soc_hi = soc_lo - self.shortfall[s], soc_hi + self.excess[s]
         low, at_lo = self._lookup(soc_lo, s)
         high, at_hi = self._lookup(soc_hi, s)
         p = self.variance
@@ -466,10 +474,12 @@ class Twin:
         ok &= (power <= self.discharge_w[s] * derate) & (power >= -self.charge_w[s] * derate)
         return strong, ok
 
-    def _first(self, bad: NDArray[np.intp], power: Floats, seconds: float) -> tuple[NDArray[np.int8], Floats]:
-        """Which limit broke first for units that are not ok, and when: halving the horizon ten times."""
+    def _first(
+        self, bad: NDArray[np.intp], power: Floats, seconds: float, halvings: int
+    ) -> tuple[NDArray[np.int8], Floats]:
+        """Which limit broke first for units that are not ok, and when, by halving the horizon."""
         early, late = np.zeros(len(bad)), np.full(len(bad), seconds)
-        for _ in range(10):
+        for _ in range(halvings):
             t = 0.5 * (early + late)
             fits = self._judge(self._corners(bad, t), bad, power)[1]
             early, late = np.where(fits, t, early), np.where(fits, late, t)
@@ -485,4 +495,4 @@ class Twin:
         found[over] = Limit.POWER
         unknown = ~np.isfinite(power + strong + c.max_out + c.max_in)
         found[unknown] = Limit.UNKNOWN
-        return found, np.where(unknown | (early == 0), 0.0, late)
+        return found, np.where(unknown | (early == 0), 0.0, late) if halvings else np.full(len(bad), np.nan)

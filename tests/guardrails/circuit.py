@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,7 @@ class Truth:
 
     def open_circuit(self, soc: float) -> float:
         """Open-circuit voltage of the pack."""
-        x, v = np.array(CHEMISTRIES[self.pack.chemistry].ocv).T
-        return float(np.interp(soc * 100, x, v)) * self.pack.series + self.curve
+        return float(np.interp(soc * 100, *_curve(self.pack.chemistry))) * self.pack.series + self.curve
 
     def resistances(self, kelvin: float) -> tuple[float, float, float]:
         """The three, at a temperature."""
@@ -57,15 +57,18 @@ class Truth:
         return [-i / (p.capacity * self.capacity), (i - v1 / r1) / p.c1, (i - v2 / r2) / p.c2, heat / p.heat_capacity]
 
 
+@lru_cache
+def _curve(chemistry: str) -> State:
+    return np.array(CHEMISTRIES[chemistry].ocv).T
+
+
 def solve(
     truth: Truth, start: Sequence[float], powers: Sequence[float], step: float, tight: float = 1e-10
 ) -> list[State]:
     """States at the ends of steps of constant power, by an eighth-order Runge-Kutta method with error control."""
     state, out = np.array(start, dtype=float), []
     for power in powers:
-        done = solve_ivp(
-            _about(truth, power), (0, step), state, method="DOP853", rtol=tight, atol=tight, max_step=step / 4
-        )
+        done = solve_ivp(_about(truth, power), (0, step), state, method="DOP853", rtol=tight, atol=tight)
         assert done.success
         state = done.y[:, -1]
         out.append(state)

@@ -58,7 +58,7 @@ def test_the_demonstration_ends_with_its_table_and_good_receipts(tmp_path: Path)
     done = subprocess.run(command(folder, journal), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     text = done.stdout
-    assert text.count("proved  ") == 8
+    assert text.count("proved  ") == 10
     assert text.count("dearest clauses: ") == 3
     assert re.search(r"within \d+\.\d\d EUR of the best \(4 certificates", text)
     assert "HiGHS" not in text + done.stderr
