@@ -48,6 +48,7 @@ def _watts(value: object) -> int:
 
 
 Watts = Annotated[int, BeforeValidator(_watts)]
+Candidate = Annotated[int | str, BeforeValidator(lambda value: HOLD if value == HOLD else _watts(value))]
 
 
 class _Form(BaseModel):
@@ -85,7 +86,7 @@ class PolicyForm(_Form):
     tiers: dict[str, Tier]
     actions: TiersForm
     yields: list[Tier] = []
-    fallback: list[Literal["hold"] | Watts] = []
+    fallback: list[Candidate] = []
     unusable: Literal["refuse", "fall_back"] = "refuse"
     services: dict[str, ServiceForm] = {}
 

@@ -192,8 +192,10 @@ def _why(finding: Finding) -> str:
     if finding.verdict is Verdict.CANNOT_TELL:
         fields = ", ".join(f"{name} is {reason}" for name, reason in finding.unusable)
         return f"{finding.rule.id} cannot be judged: {fields} ({finding.rule.clause})"
-    margin = "" if finding.margin is None else decimal(-finding.margin / finding.rule.unit.factor)
-    return f"{finding.rule.id} is violated by {margin} {finding.rule.unit.text} ({finding.rule.clause})"
+    by = ""
+    if finding.margin is not None:
+        by = f" by {decimal(-finding.margin / finding.rule.unit.factor)} {finding.rule.unit.text}"
+    return f"{finding.rule.id} is violated{by} ({finding.rule.clause})"
 
 
 def _instant(moment: datetime) -> str:

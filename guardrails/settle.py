@@ -136,11 +136,13 @@ class Question:
         """The closest command that the rules of some tiers allow; None where none was found."""
         case = self.case
         facts = case.rules.facts
+        if all(steps % case.grid[n] == 0 for n, steps in asked.items()) and not self._blocks(asked, tiers):
+            return dict(asked)
         standing = replace(facts, rules=tuple(r for r in facts.rules if self.policy.tier(r.rule) in tiers))
         positions = facts.index()
         if not asked or any(name not in positions for name in asked):
             # No rule speaks of what may be moved, so no move mends what they refuse.
-            return None if self._blocks(asked, tiers) else dict(asked)
+            return None
         found = closest_command(
             standing,
             case.steps(),

@@ -151,14 +151,14 @@ class Subjects(Recorder):
         self, rules: Rules, predicate: dict[str, Any], findings: tuple[Finding, ...], now_ns: int, deadline_ns: int
     ) -> Ruling:
         predicate |= self._moments(now_ns, deadline_ns)
-        data = content(predicate) if predicate["command"] is not None else b""
-        predicate["content"] = content_digest(data) if data else None
+        data = content(predicate)
+        predicate["content"] = content_digest(data)
         (entry,) = self._ledger.append([statement(predicate)])
         self._sequence += 1
         subject, identity = predicate["subject"], predicate["id"]
         # INVARIANT: the record is durable before there is content that an adapter takes.
         admitted = None
-        if data:
+        if predicate["command"] is not None:
             admitted = self._sealer.seal_content(
                 subject=subject,
                 id=identity,

@@ -100,7 +100,7 @@ def open_guard(
     policy: GuardPolicy = UNGUIDED,
     later: Later | None = None,
 ) -> Guard:
-    """A guard under the rules and a policy, recording to the ledger; theorems that were proved are named in every record.
+    """A guard under the rules and a policy, recording to the ledger; every record names the theorems that were proved.
 
     Raises `PolicyError` where the policy names what the rules do not know, or falls back to what nothing proves.
     """

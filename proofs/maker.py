@@ -146,6 +146,9 @@ class _Search:
         for k in range(len(node.linear)):
             if leaf(((k, 1),), node.linear, node.box):
                 return ("F", ((k, 1),))
+        for k, members in enumerate(node.choices):
+            if k not in node.done and all(_false(member) for member in members):
+                return self._split(node, k)
         point = self._point(node)
         if point is None:
             return ("F", self._farkas(node))
@@ -413,6 +416,13 @@ def _satisfies(fact: Fact, point: Mapping[int, Fraction]) -> bool:
         total = sum((a * point[i] for i, a in fact[1]), Fraction(0))
         return bool(total < fact[2] if fact[3] else total <= fact[2])
     return (all if fact[0] == "A" else any)(_satisfies(part, point) for part in fact[1])
+
+
+def _false(fact: Fact) -> bool:
+    """Whether a fact holds nowhere, whatever its variables are: one about what cannot be used."""
+    if fact[0] == "L":
+        return not fact[1] and (fact[2] < 0 or (fact[2] == 0 and bool(fact[3])))
+    return (any if fact[0] == "A" else all)(_false(part) for part in fact[1])
 
 
 def _dead(fact: Fact, box: Sequence[Any]) -> bool:

@@ -113,9 +113,12 @@ def _check_one(document: Document, predicate: Mapping[str, Any], guide: Policy) 
     blocked += _interpreted(document, predicate, guide)
     action = guide.action(tier for tier, _ in blocked)
     outcome = predicate.get("outcome")
+    wanted = None if document.subject in COMMANDED else content_digest(content(predicate))
+    if predicate.get("content") != wanted:
+        raise Bad("the content is not what was decided on")
     if outcome == "refused":
-        if command is not None or predicate["frames"] or predicate.get("content") is not None:
-            raise Bad("a refused request has a command, a frame or content")
+        if command is not None or predicate["frames"]:
+            raise Bad("a refused request has a command or a frame")
         if predicate.get("yielded", []):
             raise Bad("a tier yielded and nothing was sent")
         if requested is not None and not blocked and late is False and not silent:
@@ -132,7 +135,8 @@ def _check_one(document: Document, predicate: Mapping[str, Any], guide: Policy) 
         if any(r.blocks and guide.tier(r.id) not in yielded for r, _ in findings_of(document, {**state, **command})):
             raise Bad("a rule does not allow the command")
         _grid_steps(document, predicate, command)
-        _sent(document, predicate)
+        if bool(predicate["frames"]) != (document.subject in COMMANDED):
+            raise Bad("an admitted command has no frame")
         _chosen(document, predicate, guide, action, bool(blocked), yielded)
     else:
         raise Bad("the outcome is unknown")
@@ -262,18 +266,10 @@ def _interpreted(document: Document, predicate: Mapping[str, Any], guide: Policy
     return blocked
 
 
-def _sent(document: Document, predicate: Mapping[str, Any]) -> None:
-    """That frames or content stand in the record of something that was sent."""
-    if document.subject in COMMANDED:
-        if not predicate["frames"] or predicate.get("content") is not None:
-            raise Bad("an admitted command has no frame")
-    elif predicate["frames"] or predicate.get("content") != content_digest(content(predicate)):
-        raise Bad("the content is not what was decided")
-
-
 def content(predicate: Mapping[str, Any]) -> bytes:
-    """The canonical content of what was decided, for subjects other than commands: values and rows."""
-    values = {**predicate["state"], **(predicate["command"] or {})}
+    """The canonical content of a subject other than a command: values, moved where that was decided, and rows."""
+    moved = predicate["requested"] if predicate["command"] is None else predicate["command"]
+    values = {**predicate["state"], **(moved or {})}
     told = {"subject": predicate["subject"], "id": predicate["id"], "values": values, "rows": predicate["rows"]}
     return dumps(told)
 
@@ -300,15 +296,15 @@ def _check_plan(document: Document, predicate: Mapping[str, Any], guide: Policy)
     told = [(f["row"], f["rule"], f["clause"], f["verdict"], f["tier"]) for f in predicate["findings"]]
     if told != [(k, r.id, r.clause, v, guide.tier(r.id)) for k, r, v in found]:
         raise Bad("the findings are not those of the plan")
+    if predicate["content"] != content_digest(content(predicate)):
+        raise Bad("the content is not what was decided on")
     blocked, late = any(r.blocks for _, r, _ in found), _late(predicate)
     if predicate["outcome"] == "refused":
-        if predicate["command"] is not None or predicate["content"] is not None or (not blocked and late is False):
-            raise Bad("the plan was refused although every rule allows it, or has content")
+        if predicate["command"] is not None or (not blocked and late is False):
+            raise Bad("the plan was refused although every rule allows it")
     elif predicate["outcome"] == "admitted":
         if blocked or late or predicate["command"] != {} or not predicate["rows"]:
             raise Bad("a rule, or the deadline, does not allow the plan")
-        if predicate["content"] != content_digest(content(predicate)):
-            raise Bad("the content is not what was decided")
     else:
         raise Bad("the outcome is unknown")
 
@@ -319,7 +315,10 @@ def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
     if type(grid) is not dict:
         raise Bad("the steps of what is decided are missing")
     if document.subject in COMMANDED:
-        return [i for i, role in enumerate(document.roles) if role == "commanded"]
+        moved = [i for i, role in enumerate(document.roles) if role == "commanded"]
+        if set(grid) != {document.names[i] for i in moved}:
+            raise Bad("the device's steps do not name each commanded variable once")
+        return moved
     if any(name not in document.names or document.roles[document.names.index(name)] not in MOVABLE for name in grid):
         raise Bad("what was moved is not anybody's to choose")
     return [i for i, name in enumerate(document.names) if name in grid]
