@@ -153,8 +153,9 @@ class Courier:
             if trip.permit is not None:
                 self._sealer.close(trip.permit)
         self._shown(before, line.breaker)
-        tier, fallback, decision = "command", None, None
-        also: tuple[Order, ...] = ()
+        tier, also = "command", tuple[Order, ...]()
+        fallback: Outcome | None = None
+        decision: Decision | None = None
         if outcome != "acknowledged":
             failed_ns = self.clock()
             open_to_it = line.quarantined is None and line.breaker.asked(failed_ns)[1]

@@ -17,12 +17,14 @@ from compiler.to_exact import Finding
 from guardrails.breaker import CLOSED, HALF_OPEN, OPEN, Breaker, Limits
 from guardrails.delivery import Order, Outcome
 from guardrails.figures import FiguresError, figures
+from guardrails.guard import Decision
+from guardrails.lines import Lines
 from guardrails.seal import Expired, NotAdmitted, Permit, Replayed, WrongDevice
 from proofs.checker.certificate import Bad
 from proofs.checker.delivery import DELIVERY, QUARANTINE, accounts, read_event
 from proofs.events import event
 from tests import packs
-from tests.guardrails.plant import NANO, UNIT, Act, Plant, assert_waits_grow, core
+from tests.guardrails.plant import NANO, UNIT, Act, FakeDevice, Plant, assert_waits_grow, core
 
 WATTS = Fraction(200_000)
 SILENT: Act = ("silent", 0)
@@ -428,3 +430,46 @@ def test_an_order_names_its_service() -> None:
     plant = Plant()
     (admitted,) = plant.decide(WATTS).admitted
     assert Order(admitted, 0).service == "energy"
+
+
+def test_a_fallback_for_a_pool_reaches_its_other_members_too() -> None:
+    plant = Plant()
+    other = "MG11_BESS_01"
+    beside = FakeDevice(other, plant.sealer, plant.clock)
+
+    def fallback(order: Order, reason: str) -> Decision:
+        own = plant.decide(Fraction(0))
+        codec = dataclasses.replace(plant.codec, device=other)
+        theirs = plant.guard.decide(dataclasses.replace(plant.request(Fraction(0)), unit=other, codec=codec))
+        plant.sealed += 1
+        return dataclasses.replace(own, admitted=own.admitted + theirs.admitted)
+
+    plant.courier._fallback = fallback
+    plant.device.acts = deque([("refuse", 5)])
+    with Lines(plant.courier, [plant.device, beside], threads=2) as lines:
+        (told,) = lines.deliver(plant.decide(WATTS), plant.clock.now)
+        outcome = told.result(20)
+    assert (outcome.outcome, outcome.tier) == ("refused", "fallback")
+    assert [o.admitted.device for o in outcome.also] == [other]
+    assert len(beside.journal) == 1
+    told_of = plant.accounts()
+    assert not told_of.open
+    assert len(told_of.outcomes) == plant.sealed == 3
+
+
+def test_a_ledger_that_fails_is_told_to_whoever_waits_and_the_device_goes_on() -> None:
+    plant = Plant()
+    first, second = plant.decide(WATTS), plant.decide(Fraction(50_000))
+
+    def full(records: object) -> object:
+        plant.courier._record = plant.ledger.append
+        raise OSError("no space left on device")
+
+    plant.courier._record = full
+    with Lines(plant.courier, [plant.device], threads=1) as lines:
+        (failed,) = lines.deliver(first, plant.clock.now)
+        (done,) = lines.deliver(second, plant.clock.now)
+        with pytest.raises(OSError, match="no space left"):
+            failed.result(20)
+        assert done.result(20).outcome == "acknowledged"
+    assert len(plant.accounts().open) == 1
