@@ -190,8 +190,7 @@ def _bound(found: Shared) -> int:
 
 
 def _each(pool: Whole, prices: Whole, price: int) -> Whole:
-    found: Whole = np.append(prices, price)[pool]
-    return found
+    return np.append(prices, price).take(pool, mode="wrap")
 
 
 def _sums(pool: Whole, values: Whole, pools: int) -> Whole:
@@ -207,7 +206,7 @@ def _spread(amount: int, room: Whole, grid: Whole) -> Whole:
     whole = int(room.sum())
     # A float proposes; whole numbers keep to room, steps and amount.
     portion = np.floor(room * (amount / whole if whole else 0.0)).astype(np.int64)
-    taken = np.minimum(portion, room) // grid * grid
+    taken: Whole = np.minimum(portion, room) // grid * grid
     while int(taken.sum()) > amount:
         taken = np.maximum(taken - grid, 0)
     for size in np.unique(grid)[::-1].tolist():
