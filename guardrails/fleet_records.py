@@ -88,7 +88,7 @@ class FleetRecords:
         moved, judged, late = step.moved.tolist(), step.judged.tolist(), step.late.tolist()
         low, high = self._range()
         usable = step.usable & (step.values >= low) & (step.values <= high)
-        whole: list[bool] = np.all(usable, axis=0).tolist()
+        whole = np.logical_and.reduce(usable, axis=0).tolist()
         plain = (step.codes.max(axis=0, initial=0) < 2) & step.judged & ~step.late
         shown = step.values[self._shown].T.tolist()
         out = []

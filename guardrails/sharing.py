@@ -190,8 +190,7 @@ def _bound(found: Shared) -> int:
 
 
 def _each(pool: Whole, prices: Whole, price: int) -> Whole:
-    found: Whole = np.append(prices, price)[pool]
-    return found
+    return np.append(prices, price).take(pool, mode="wrap")
 
 
 def _sums(pool: Whole, values: Whole, pools: int) -> Whole:
