@@ -105,8 +105,8 @@ Waits = Generator[int, None, Outcome]
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A rule of deliveries: whether it speaks of what is on the wire, which may be nothing, whether it speaks of the times
-    of attempts alone, and its facts."""
+    """A rule of deliveries: whether it speaks of what is on the wire, which may be nothing; whether of the times of
+    attempts alone; and its facts."""
 
     rule: CoreRule
     of_attempts: bool
