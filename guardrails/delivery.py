@@ -18,9 +18,11 @@ from typing import Any
 
 from compiler.core import Core, CoreRule, names, needs_rows
 from compiler.inputs import in_range
+from compiler.instance import Instance
+from compiler.lower import CannotLower, lower
 from compiler.to_exact import Finding, Subject, Value, judge
 from guardrails.breaker import Breaker, Limits
-from guardrails.case import FAILING
+from guardrails.case import FAILING, Rules, judge_facts, steps_of
 from guardrails.figures import ACKNOWLEDGED, ATTEMPTED, CHECKED, DELIVERY, FALLBACK, Figures
 from guardrails.guard import NOT_YET, Decision
 from guardrails.link import DeviceError, DeviceRefused, Link, ReadBackMismatch
@@ -101,6 +103,23 @@ state of now. It may be asked from several threads; None where nothing can be as
 Waits = Generator[int, None, Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A rule of deliveries: whether it speaks of what is on the wire, which may be nothing; whether of the times of
+    attempts alone; and its facts."""
+
+    rule: CoreRule
+    of_attempts: bool
+    of_times: bool
+    facts: Rules | None
+
+    def complies(self, values: Mapping[str, Value]) -> bool:
+        """Whether the facts find nothing to say; where they do, the interpreter says what."""
+        assert self.facts is not None
+        (fact,) = self.facts.facts.rules
+        return judge_facts(self.facts.facts, fact, steps_of(self.facts, values)) not in FAILING
+
+
 class Courier:
     """Delivers commands to one device at a time and puts each outcome on record."""
 
@@ -123,9 +142,11 @@ class Courier:
         self._sealer, self._record, self._fallback = sealer, record, fallback
         self.clock, self._wall, self._limits, self.meters, self._chance = clock_ns, wall, limits, meters, chance
         told = [r for r in core.rules if r.subject in MEASURED and CHECKED in r.checked]
-        # Each with whether it speaks of attempts, of which there may be none.
-        self._rules = [(r, _of_attempts(r)) for r in told if _speaks_of(r) <= MEASURED[r.subject]]
-        self._left = sorted({r.id for r in told} - {r.id for r, _ in self._rules})
+        known = [r for r in told if _speaks_of(r) <= MEASURED[r.subject]]
+        self._left = sorted({r.id for r in told} - {r.id for r in known})
+        self._rules = [_Judged(r, _of_attempts(r), _speaks_of(r) <= {ATTEMPTED}, self._facts(r)) for r in known]
+        # Most deliveries have one attempt, and what rules say of its beginning is always the same.
+        self._first: dict[str, Finding] = {}
 
     def line(self, link: Link, quarantined: str | None = None) -> Line:
         """The line to a device; `quarantined` is why it may not be commanded, as the ledger says."""
@@ -190,7 +211,7 @@ class Courier:
         empty: dict[str, Any] = dict.fromkeys(kinds.FIELDS[kinds.DELIVERY])
         empty |= {"at": moment(self._wall()), "service": "energy", "outcome": "unknown", "tier": "none", "attempts": []}
         empty |= {"reason": "the process ended before the outcome was known", "rules": self._core.digest}
-        empty |= {"findings": [], "not_judged": sorted({r.id for r, _ in self._rules} | {*self._left})}
+        empty |= {"findings": [], "not_judged": sorted({j.rule.id for j in self._rules} | {*self._left})}
         said = [{**empty, "record": leaf, "device": device, "frame": frame} for (leaf, device), frame in lost.items()]
         if said:
             self._record([event(kinds.DELIVERY, one) for one in said])
@@ -355,12 +376,32 @@ class Courier:
         rows = [{ATTEMPTED: Fraction(a.began_ns, NANO)} for a in trip.attempts]
         whole = Subject(values, rows)
         found = []
-        for rule, of_attempts in self._rules:
-            if of_attempts and not rows:
+        for known in self._rules:
+            if known.of_attempts and not rows:
                 continue
-            subjects = [whole] if rule.subject == DELIVERY else [Subject(row) for row in rows]
-            found += [f for f in (judge(rule, s) for s in subjects) if f.verdict in FAILING]
+            if known.facts is not None and known.complies(values):
+                continue
+            subjects = [whole] if known.rule.subject == DELIVERY else [Subject(row) for row in rows]
+            found += [f for f in (self._judge(known, s) for s in subjects) if f.verdict in FAILING]
         return tuple(found)
+
+    def _judge(self, known: _Judged, subject: Subject) -> Finding:
+        if not known.of_times or len(subject.rows) != 1:
+            return judge(known.rule, subject)
+        # The one attempt is the first, which begins at zero.
+        if known.rule.id not in self._first:
+            self._first[known.rule.id] = judge(known.rule, subject)
+        return self._first[known.rule.id]
+
+    def _facts(self, rule: CoreRule) -> Rules | None:
+        """The facts of a rule that looks at no attempt, None for any other."""
+        if rule.subject != DELIVERY or rule.quantifier or any(needs_rows(node) for node in rule.nodes()):
+            return None
+        instance = Instance(DELIVERY, self._core.digest, self._declared, (rule,))
+        try:
+            return Rules(instance, lower(instance), b"", "")
+        except CannotLower:
+            return None
 
     def _shown(self, before: Breaker, after: Breaker) -> None:
         if before.state != after.state:

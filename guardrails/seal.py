@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
+LOOK_THROUGH = 64
+"""How many commands may have been redeemed before those past their deadline are forgotten."""
+
 
 class SealError(Exception):
     """A command that an adapter must not send."""
@@ -156,6 +159,7 @@ class Sealer:
         self._clock_ns = clock_ns
         self._secret = secrets.token_bytes(32)
         self._used: dict[bytes, int] = {}
+        self._look_through = LOOK_THROUGH
         self._lock = Lock()
 
     def seal(
@@ -222,8 +226,11 @@ class Sealer:
                 raise Expired(f"the deadline passed {(now - deadline_ns) / 1e6:.1f} ms ago")
             if nonce in self._used:
                 raise Replayed("the command was sent before")
-            # A nonce may be forgotten once its deadline has passed: from then on the command counts as expired.
-            self._used = {used: end for used, end in self._used.items() if end >= now}
+            # A nonce may be forgotten once its deadline has passed: from then on the command counts as expired. Looking
+            # through them only when they have doubled keeps a fleet's commands from costing each other time.
+            if len(self._used) >= self._look_through:
+                self._used = {used: end for used, end in self._used.items() if end >= now}
+                self._look_through = max(LOOK_THROUGH, 2 * len(self._used))
             self._used[nonce] = deadline_ns
 
     def _content_tag(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from proofs.checker.canonical_json import dumps
+from compiler.core import canonical
 from proofs.checker.delivery import FIELDS, name_of
 from proofs.checker.receipt import STATEMENT_TYPE
 from proofs.record import exact
@@ -18,9 +18,11 @@ def event(kind: str, predicate: Mapping[str, Any]) -> bytes:
     if set(predicate) != FIELDS[kind]:
         raise ValueError(f"{kind} needs exactly its fields; differing: {sorted(set(predicate) ^ FIELDS[kind])}")
     exact(predicate, kind)
-    digest = hashlib.sha256(dumps(dict(predicate))).hexdigest()
-    subject = [{"name": name_of(kind, predicate), "digest": {"sha256": digest}}]
-    return dumps({"_type": STATEMENT_TYPE, "subject": subject, "predicateType": kind, "predicate": dict(predicate)})
+    inner = canonical(dict(predicate))
+    subject = [{"name": name_of(kind, predicate), "digest": {"sha256": hashlib.sha256(inner).hexdigest()}}]
+    # The keys in their order; the predicate, which is most of it, is written once.
+    head = b'{"_type":%s,"predicate":%s' % (canonical(STATEMENT_TYPE), inner)
+    return head + b',"predicateType":%s,"subject":%s}' % (canonical(kind), canonical(subject))
 
 
 def moment(at: datetime) -> str:

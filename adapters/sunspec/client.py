@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 from pymodbus.client import ModbusTcpClient
-from pymodbus.exceptions import ModbusException
 
 from adapters.sunspec.codec import SunSpecCodec
 from adapters.sunspec.models import BASE, END_ID, MARKER, from_registers, layout, not_implemented, scaled
@@ -206,12 +204,12 @@ class SunSpecDevice:
             raise DeviceUnreachable(f"{self.name} left no time for a {what} at {address}")
         # The client keeps the time in two places: one for connecting and receiving, one for a whole answer.
         self._client.comm_params.timeout_connect = self._client.transaction.comm_params.timeout_connect = left
+        if not self._client.connected and not self._client.connect():
+            raise DeviceUnreachable(f"{self.name} does not accept a connection")
+        key = "count" if what == "read" else "values"
         try:
-            if not self._client.connected and not self._client.connect():
-                raise DeviceUnreachable(f"{self.name} does not accept a connection")
-            key = "count" if what == "read" else "values"
             answer = call(address, **{key: argument}, device_id=self._unit)
-        except (ModbusException, OSError, ValueError, IndexError, struct.error) as error:
+        except Exception as error:  # whatever the client makes of an answer that is none
             # A late answer must not meet the next request: the connection goes.
             self._client.close()
             raise DeviceUnreachable(f"{self.name} did not answer a {what} at {address}: {error}") from error

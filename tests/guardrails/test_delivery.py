@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from compiler.to_exact import Finding
+from compiler.to_exact import Finding, Subject, judge
 from guardrails.breaker import CLOSED, HALF_OPEN, OPEN, Breaker, Limits
 from guardrails.delivery import Order, Outcome
 from guardrails.figures import FiguresError, figures
 from guardrails.guard import Decision
 from guardrails.lines import Lines
 from guardrails.seal import Expired, NotAdmitted, Permit, Replayed, WrongDevice
+from proofs.checker.canonical_json import dumps, loads
 from proofs.checker.certificate import Bad
 from proofs.checker.delivery import DELIVERY, QUARANTINE, accounts, read_event
 from proofs.events import event
@@ -299,6 +300,29 @@ def test_accounts_find_what_is_not_so() -> None:
         read_event(b"{")
     with pytest.raises(ValueError, match="exactly its fields"):
         event(DELIVERY, {})
+
+
+def test_records_of_events_are_canonical_and_findings_are_the_interpreters() -> None:
+    plant = Plant()
+    plant.device.acts = deque([SILENT] * 9)
+    outcomes = [plant.send(plant.decide(WATTS), s, ms) for s in ("energy", "synthetic_inertia") for ms in (0, 300)]
+    for record in plant.ledger.kept:
+        assert dumps(loads(record)) == record
+    rules = [r for r in core().rules if r.subject == "delivery" and "telemetry" in r.checked]
+    for outcome, ago in zip(outcomes, (0, 300) * 2, strict=True):
+        never, first = Fraction(3600), Fraction(ago, 1000)
+        values = {
+            "acknowledged_after": never if outcome.acknowledged_ns is None else Fraction(outcome.acknowledged_ns, NANO),
+            "fallback_taken": Fraction(int(outcome.tier in ("fallback", "device"))),
+            "decided_after": first,
+            "delivery_service": Fraction(
+                ("energy", "primary_response", "synthetic_inertia").index(outcome.order.service)
+            ),
+        }
+        rows = [{"attempted_at": Fraction(a.began_ns, NANO)} for a in outcome.attempts]
+        found = [judge(r, Subject(values, rows)) for r in rules if r.id not in ("operator/response_window",)]
+        failing = {f.rule.id for f in found if f.verdict.value in ("violates", "cannot_tell")}
+        assert rules_of(outcome.findings) == (failing if rows else failing & {"operator/acknowledgement"})
 
 
 def plant_leaf(plant: Plant) -> str:
