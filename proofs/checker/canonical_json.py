@@ -34,7 +34,7 @@ def loads(data: bytes) -> Any:
         raise NotCanonical("the text is too long")
     try:
         text = data.decode("utf-8")
-        if LATE_KEYS.search(text) is None:
+        if text.isascii() or LATE_KEYS.search(text) is None:
             value = PLAIN.decode(text)
             # A key that stood twice is not written twice.
             if SORTED.encode(value) == text:

@@ -135,8 +135,9 @@ def _check_one(document: Document, predicate: Mapping[str, Any], guide: Policy) 
             raise Bad("an admitted command or its request is missing")
         if new and late:
             raise Bad("a command was admitted after its deadline")
-        yielded = _yielded(document, predicate, guide, {**state, **(requested or command)}, {**state, **command})
-        if any(r.blocks and guide.tier(r.id) not in yielded for r, _ in findings_of(document, {**state, **command})):
+        failing = findings if command == requested else findings_of(document, {**state, **command})
+        yielded = _yielded(document, predicate, guide, failing if requested is None else findings, failing)
+        if any(r.blocks and guide.tier(r.id) not in yielded for r, _ in failing):
             raise Bad("a rule does not allow the command")
         _grid_steps(document, predicate, command)
         if bool(predicate["frames"]) != (document.subject in COMMANDED):
@@ -172,7 +173,7 @@ def _chosen(
         blocking = {r.id for r in document.rules if r.blocks}
         tolerance = guide.tolerance(tier for tier, rule in findings if rule in blocking)
         if document.subject in COMMANDED and tolerance is not None:
-            if any(document.units[document.names.index(n)] != ("W", "1") for n in command):
+            if any(document.units[document.places[n]] != ("W", "1") for n in command):
                 raise Bad("a tolerance in watts needs commands in watts")
             if sum(abs(integer(command[n]) - integer(requested[n])) for n in command) > tolerance:
                 raise Bad("the repair moves the command further than the policy tolerates")
@@ -191,22 +192,22 @@ def _yielded(
     document: Document,
     predicate: Mapping[str, Any],
     guide: Policy,
-    asked: Mapping[int, Number],
-    sent: Mapping[int, Number],
+    findings: Sequence[tuple[Rule, str]],
+    failing: Sequence[tuple[Rule, str]],
 ) -> tuple[str, ...]:
     """The tiers that yielded: allowed to by the policy, the one that stands longest first, each with a certificate that
-    nothing satisfied it beside the tiers that stand over it."""
+    nothing satisfied it beside the tiers that stand over it. `findings` are those of the request, `failing` those of
+    the command."""
     entries = predicate.get("yielded", [])
     if entries and document.subject not in COMMANDED:
         raise Bad("tiers yield for commands alone")
     tiers = tuple(text(entry["tier"]) for entry in entries)
     if tiers != tuple(t for t in reversed(guide.yields) if t in tiers):
         raise Bad("a tier yielded against the policy or out of its order")
-    failing = findings_of(document, sent)
     for entry in entries:
         tier = entry["tier"]
         if guide.actions[tier].untold != "yield" and any(
-            r.blocks and guide.tier(r.id) == tier and v == CANNOT_TELL for r, v in findings_of(document, asked)
+            r.blocks and guide.tier(r.id) == tier and v == CANNOT_TELL for r, v in findings
         ):
             raise Bad("a tier yielded for missing data against the policy")
         over = guide.over(tier, tiers)
@@ -234,8 +235,7 @@ def _fallback(
         for i in moved:
             name, step = document.names[i], _grid(predicate, document.names[i])
             standing = name.removesuffix(POWER) + STANDING
-            place = document.names.index(standing) if standing in document.names else -1
-            value = state.get(place) if candidate == HOLD else int(candidate)
+            value = state.get(document.places.get(standing, -1)) if candidate == HOLD else int(candidate)
             low, high = document.ranges[i]
             held = 0 if value is None else int(Fraction(value, step)) * step
             if value is not None and low <= held <= high:
@@ -338,7 +338,7 @@ def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
         if set(grid) != {document.names[i] for i in moved}:
             raise Bad("the device's steps do not name each commanded variable once")
         return moved
-    if any(name not in document.names or document.roles[document.names.index(name)] not in MOVABLE for name in grid):
+    if any(name not in document.places or document.roles[document.places[name]] not in MOVABLE for name in grid):
         raise Bad("what was moved is not anybody's to choose")
     return [i for i, name in enumerate(document.names) if name in grid]
 

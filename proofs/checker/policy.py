@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from proofs.checker.canonical_json import NotCanonical, loads
@@ -83,6 +84,7 @@ NO_POLICY = Policy(None, {}, dict.fromkeys(TIERS, Action(REPAIR)))
 """Every rule is safety, a command is repaired where that is possible, everything is recorded before it is done."""
 
 
+@lru_cache(maxsize=64)
 def parse_policy(data: bytes) -> Policy:
     """The policy of a document's canonical bytes; raises `Bad`, naming what is wrong, for any that breaks its form."""
     try:

@@ -34,6 +34,7 @@ PREDICATE_TYPE = "lexwatt/decision/v2"
 FIRST_TYPE = "lexwatt/decision/v1"
 """Records from before there were policies: no tier yields, all was recorded before it was done."""
 HANDOVER_TYPE = "lexwatt/key-handover/v1"
+BEFORE_PREDICATE = b'{"_type":"%s","predicate":' % STATEMENT_TYPE.encode()
 MAX_BYTES = 1_000_000
 
 
@@ -171,13 +172,13 @@ def read_statement(record: bytes) -> tuple[str, str, dict[str, Any]]:
             name = f"{predicate['origin']}/{predicate['index']}"
         else:
             name = str(subject[0]["name"])
-        # The text is canonical, so the predicate's own canonical text is what stands between its neighbours.
-        head = len(dumps({"_type": STATEMENT_TYPE})[:-1] + b',"predicate":')
-        tail = len(dumps({"predicateType": kind, "subject": subject}))
-        digest = hashlib.sha256(record[head:-tail]).hexdigest()
+        # The text is canonical, so the predicate's own canonical text is what stands between its neighbours. The mark
+        # cannot stand in a text, whose quotes are escaped, nor behind the predicate, in a subject of the form below.
+        end = record.rindex(b',"predicateType":')
+        digest = hashlib.sha256(record[len(BEFORE_PREDICATE) : end]).hexdigest()
         if subject != [{"name": name, "digest": {"sha256": digest}}] or len(statement) != 4:
             raise Bad("the record's subject does not name its predicate")
-    except (NotCanonical, KeyError, TypeError, IndexError) as error:
+    except (NotCanonical, KeyError, TypeError, IndexError, ValueError) as error:
         raise Bad(f"the record cannot be read: {error}") from error
     return kind, name, predicate
 

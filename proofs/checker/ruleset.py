@@ -40,7 +40,7 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Document:
     """A rule set document, parsed and checked. `interpreted` are the rules that facts cannot express: (id, clause,
-    whether it blocks)."""
+    whether it blocks); `places` says where each variable stands."""
 
     digest: str
     subject: str
@@ -51,6 +51,7 @@ class Document:
     interpreted: tuple[tuple[str, str, bool], ...]
     products: tuple[tuple[int, int, int], ...]
     rules: tuple[Rule, ...]
+    places: Mapping[str, int]
 
 
 @lru_cache(maxsize=256)
@@ -76,6 +77,7 @@ def parse_document(data: bytes) -> Document:
             tuple((text(r["id"]), text(r["clause"]), truth(r["blocks"])) for r in raw.get("interpreted", [])),
             products,
             rules,
+            {str(v["name"]): i for i, v in enumerate(variables)},
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Bad(f"the rule set document cannot be read: {error}") from error
