@@ -242,12 +242,13 @@ class Commands:
     # policies
 
     def _policy(self, whole: Fact, point: Mapping[int, Fraction], known: Sequence[Policy]) -> Policy | None:
-        """A policy that gives these controls in this state: along a row that is tight there, or constant."""
+        """A policy that gives these controls in this state: along a row that is tight there, or constant, as a control
+        that takes whole values always is: along a row it need not stay whole."""
         values = dict(point) | {w: point[x] * point[y] for w, x, y in self.facts.products}
         options: list[list[tuple[dict[int, Fraction], Fraction]]] = []
         for control in self.controls:
             found = []
-            for _, terms, b, _ in rows(whole):
+            for _, terms, b, _ in rows(whole) if control not in self.analysis.ints else ():
                 slope = dict(terms).get(control)
                 others = [(i, a) for i, a in terms if i != control]
                 if not slope or any(self._controlled(i) for i, _ in others):

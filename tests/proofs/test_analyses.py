@@ -78,6 +78,19 @@ def test_some_command_along_a_limit_is_proved() -> None:
     assert "along a limit" in found.text
 
 
+def test_a_control_that_takes_whole_values_does_not_follow_a_limit() -> None:
+    line = rule("line", "active_power must equal (voltage - 1 pu) * 1 kW / 1 pu", "when voltage >= 1.1 pu,")
+    set_ = analysis(line)
+    (found,) = some_command(set_)
+    assert found.good and "along a limit" in found.text
+    commands = Commands(set_, "command")
+    set_.ints = frozenset(commands.controls)
+    found = commands.some()
+    assert found.good is False and found.state is not None and found.claim is not None
+    assert refutes(*claim_from_bytes(found.claim))
+    assert (found.state["voltage"] * 1000).denominator > 1, "between two whole watts nothing is allowed"
+
+
 def test_the_first_rule_does_not_narrow_the_ranges_of_the_others() -> None:
     first = rule("first", "active_power must be at most 5 kW", "when voltage >= 1.1 pu,")
     core = made(first, rule("second", "active_power must be at most 4 kW", "when voltage < 0.9 pu,"))
