@@ -23,10 +23,10 @@ import typer
 from rich.markup import escape
 
 from compiler.cases import cases
-from compiler.core import Core, Declared
+from compiler.core import Core, CoreRule, Declared
 from compiler.document import document
 from compiler.from_syntax import to_core
-from compiler.instance import of_one
+from compiler.instance import Instance, of_one
 from jurisdictions.loader import VOCABULARY, sources_of
 from lexwatt.authoring import On, Paths, day, out, read_packs, report
 from lexwatt.remembered import PROVED, code, decide
@@ -146,39 +146,46 @@ def _alone(item: str, when: Day) -> Answer:
     core = to_core(program, when)
     vocabulary = core.declared()
     found: list[Finding] = []
-    left: list[str] = []
+    left: dict[str, None] = {}
+    without: dict[str, None] = {}
     for subject, checked in _points(core):
-        instance, without = expressible(of_one(core, subject, checked))
-        left += without
+        whole = of_one(core, subject, checked)
+        instance, why = expressible(whole)
+        left |= dict.fromkeys(why)
         if instance.rules:
             analysis = Analysis(instance)
             found += analysis.each_rule()
-            if checked in CONSISTENT_AT:
-                found += (Commands(Analysis(part), checked).some() for part in groups(analysis, checked))
+            for part in groups(analysis, checked) if checked in CONSISTENT_AT else ():
+                commands = Commands(Analysis(part), checked, _others(whole, instance))
+                found.append(commands.some())
+                without |= dict.fromkeys(commands.without)
     for table in cases(program, core, when):
         vocabulary |= table.vocabulary
         found += tables.findings(table)
-    return _told((item,), vocabulary, found, left)
+    return _told((item,), vocabulary, found, [*left], [*without])
 
 
 def _together(group: Sequence[str], when: Day) -> Answer:
     """Whether two packs that each leave a command leave one together; what is one pack's alone was asked there."""
     if not _meet(*group):
-        return _told(group, {}, [], [])
+        return _told(group, {}, [], [], [])
     core = to_core(read_packs(group), when)
     alone = [to_core(read_packs([item]), when) for item in group]
     found: list[Finding] = []
+    without: dict[str, None] = {}
     for subject, checked in _points(core, CONSISTENT_AT):
         sides = [{key for key, _ in _parts(one, subject, checked)} for one in alone]
-        for key, part in _parts(core, subject, checked):
+        for key, commands in _parts(core, subject, checked):
+            about = {pack(rule.rule) for rule in commands.rules}
+            both = about | {pack(rule) for rule in commands.without}
+            if all(both & _packs(item) for item in group):
+                without |= dict.fromkeys(commands.without)
             if key in set().union(*sides):
                 continue
-            commands = Commands(part, checked)
-            about = {pack(rule.id) for rule in part.instance.rules}
             pairs = itertools.product(*(_packs(item) & about for item in group))
             apart = [pair for pair in pairs if pair[0] != pair[1]]
             found += [commands.together(*pair) for pair in apart] or [commands.some()]
-    return _told(group, core.declared(), found, [])
+    return _told(group, core.declared(), found, [], [*without])
 
 
 def _points(core: Core, at: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -186,24 +193,37 @@ def _points(core: Core, at: Sequence[str] = ()) -> list[tuple[str, str]]:
     return sorted({(r.subject, point) for r in core.rules for point in r.checked if not at or point in at})
 
 
-def _parts(core: Core, subject: str, checked: str) -> Iterator[tuple[bytes, Analysis]]:
-    """The blocking rules that bind choices together, each set by what it says."""
-    instance, _ = expressible(of_one(core, subject, checked))
+def _parts(core: Core, subject: str, checked: str) -> Iterator[tuple[bytes, Commands]]:
+    """The questions about blocking rules that bind choices together, each set by what it says."""
+    whole = of_one(core, subject, checked)
+    instance, _ = expressible(whole)
     if instance.rules:
         for part in groups(Analysis(instance), checked):
             analysis = Analysis(part)
-            yield document(replace(analysis.facts, core="")), analysis
+            yield document(replace(analysis.facts, core="")), Commands(analysis, checked, _others(whole, instance))
+
+
+def _others(whole: Instance, kept: Instance) -> list[CoreRule]:
+    told = {rule.id for rule in kept.rules}
+    return [rule for rule in whole.rules if rule.id not in told]
 
 
 def _told(
-    group: Sequence[str], vocabulary: dict[str, Declared], found: Sequence[Finding], left: Sequence[str]
+    group: Sequence[str],
+    vocabulary: dict[str, Declared],
+    found: Sequence[Finding],
+    left: Sequence[str],
+    without: Sequence[str],
 ) -> Answer:
+    """`left` says why facts cannot express a rule; `without` are the rules among them that speak of the commands asked
+    about, by name."""
     counts = Counter((f.kind, f.good) for f in found)
     words = {True: "yes", False: "NO", None: "undecided"}
     told = ", ".join(f"{kind}: {count} {words[good]}" for (kind, good), count in sorted(counts.items(), key=str))
-    tail = f"; {len(left)} about rows or clocks, judged by the interpreter alone" if left else ""
-    none = "nothing to decide" if len(group) == 1 else "no command in common"
-    lines = [(len(group) == 2 and not found, escape(f"{' + '.join(group)}: {told or none}{tail}"))]
+    tail = f"; {len(left)} that facts cannot express, judged by the interpreter alone" if left else ""
+    tail += f"; of commands without {', '.join(without)}, which facts cannot express" if without else ""
+    none = "nothing to decide" if len(group) == 1 or without else "no command in common"
+    lines = [(len(group) == 2 and not found and not without, escape(f"{' + '.join(group)}: {told or none}{tail}"))]
     lines += [(bool(f.good), "    " + escape(line)) for f in found for line in finding_lines(f, vocabulary)]
     lines += [(True, "    " + escape(line)) for line in left]
     kept = {}

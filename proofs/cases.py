@@ -56,7 +56,7 @@ def _places(known: Sequence[int], whole: int) -> Places:
 def _moved(tree: Tree, row: Places, split: Places) -> Tree:
     match tree:
         case ("F", multipliers):
-            return ("F", tuple((row(k), m) for k, m in multipliers))
+            return ("F", tuple(sorted((row(k), m) for k, m in multipliers)))
         case ("S", k, trees):
             return ("S", split(k), tuple(_moved(part, row, split) for part in trees))
         case ("P", i, j, inner):

@@ -16,6 +16,8 @@ from fractions import Fraction
 from math import lcm
 
 from compiler.bind import substitute
+from compiler.core import CoreRule
+from compiler.core import names as core_names
 from compiler.facts import FALSE, TRUE, Fact, RuleFact, holds, negate, rows
 from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
@@ -80,13 +82,21 @@ class Nothing:
 
 
 class Commands:
-    """The questions about the commands that an instance's blocking rules leave."""
+    """The questions about the commands that an instance's blocking rules leave.
 
-    def __init__(self, analysis: Analysis, checked: str) -> None:
+    `unasked` are rules that facts cannot express: those among them that block and speak of the commands are named
+    beside what is said of every state, `without` them.
+    """
+
+    def __init__(self, analysis: Analysis, checked: str, unasked: Sequence[CoreRule] = ()) -> None:
         self.analysis, self.facts, self.box = analysis, analysis.facts, analysis.box
         self.rules = [r for r in self.facts.rules if r.blocks]
         self.controls = sorted(chosen(analysis, checked))
+        controls = {self.facts.variables[i].name for i in self.controls}
         self.names = ", ".join(self.facts.variables[i].name for i in self.controls)
+        self.without = tuple(r.id for r in unasked if r.blocks and controls & _spoken_of(r))
+        left = f", leaving out {', '.join(self.without)}, which facts cannot express"
+        self.but = left if self.without else ""
         self.until = time.monotonic() + QUESTION_S
 
     def some(self) -> Finding:
@@ -95,7 +105,7 @@ class Commands:
         policies, answer = self._cover(self.analysis.space)
         if isinstance(answer, bytes):
             shown = "; or ".join(self.shown(p) for p in policies)
-            text = f"some {self.names} is allowed in every state: {shown}"
+            text = f"some {self.names} is allowed in every state{self.but}: {shown}"
             return Finding("some command", about, True, text, claim=answer)
         if isinstance(answer, Nothing):
             return self.nothing("some command", answer)
@@ -114,7 +124,7 @@ class Commands:
         if isinstance(answer, Nothing):
             return self.nothing(kind, answer)
         if isinstance(answer, bytes):
-            text = f"{one} and {other} leave some {self.names} wherever each alone does"
+            text = f"{one} and {other} leave some {self.names} wherever each alone does{self.but}"
             return Finding(kind, about, True, text, claim=answer)
         return Finding(kind, about, None, f"{one} and {other} leave some {self.names}: {answer}")
 
@@ -232,12 +242,13 @@ class Commands:
     # policies
 
     def _policy(self, whole: Fact, point: Mapping[int, Fraction], known: Sequence[Policy]) -> Policy | None:
-        """A policy that gives these controls in this state: along a row that is tight there, or constant."""
+        """A policy that gives these controls in this state: along a row that is tight there, or constant, as a control
+        that takes whole values always is: along a row it need not stay whole."""
         values = dict(point) | {w: point[x] * point[y] for w, x, y in self.facts.products}
         options: list[list[tuple[dict[int, Fraction], Fraction]]] = []
         for control in self.controls:
             found = []
-            for _, terms, b, _ in rows(whole):
+            for _, terms, b, _ in rows(whole) if control not in self.analysis.ints else ():
                 slope = dict(terms).get(control)
                 others = [(i, a) for i, a in terms if i != control]
                 if not slope or any(self._controlled(i) for i, _ in others):
@@ -350,6 +361,10 @@ class Commands:
 
 class _NotLinear(Exception):
     """A policy along a limit, put into a product."""
+
+
+def _spoken_of(rule: CoreRule) -> set[str]:
+    return {name for node in (rule.scope, *rule.nodes()) for name in core_names(node)}
 
 
 def _row(terms: Mapping[int, Fraction], right: Fraction, strict: bool) -> Fact:

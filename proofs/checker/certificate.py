@@ -6,7 +6,7 @@
 
 A certificate is a tree:
 
-    ("F", ((k, m), ...))    Farkas leaf: m > 0 times linear fact k, summed, is beaten by the box
+    ("F", ((k, m), ...))    Farkas leaf: m > 0 times linear fact k, summed, is beaten by the box; k ascends
     ("S", k, (tree, ...))   one tree for each member of disjunction k
     ("I", i, c, tree, tree) x[i] <= c, or x[i] >= c + 1, for a variable that takes whole values
     ("C", terms, b, tree, tree)  terms <= b, or terms > b
@@ -35,6 +35,7 @@ MAX_POSITIONS = 100_000
 MAX_BITS = 4096
 MAX_NODES = 100_000
 MAX_DEPTH = 200
+MAX_WORK = 100_000_000  # nodes times variables, products, facts and terms
 
 
 class Bad(Exception):
@@ -66,12 +67,14 @@ def _variable(value: object, n: int) -> int:
     return value
 
 
-def check_facts(facts: object, n: int) -> None:
-    """Raises `Bad` unless the facts are well formed over n variables."""
+def check_facts(facts: object, n: int) -> int:
+    """How many facts and terms there are; raises `Bad` unless they are well formed over n variables."""
     if type(facts) is not tuple:
         raise Bad("facts are a tuple")
+    count = 0
     for _ in range(MAX_DEPTH + 1):
         below: list[object] = []
+        count += len(facts)
         for fact in facts:
             if type(fact) is not tuple or not fact:
                 raise Bad("a fact is a tuple")
@@ -89,6 +92,7 @@ def check_facts(facts: object, n: int) -> None:
                     if type(a) is not int or not a or a.bit_length() > MAX_BITS:
                         raise Bad("a coefficient must be a whole number of at most 4096 bits, and not zero")
                     last = i
+                count += len(terms)
                 if type(b) is not int or b.bit_length() > MAX_BITS:
                     raise Bad("a right side must be a whole number of at most 4096 bits")
             elif fact[0] in ("A", "O") and len(fact) == 2 and type(fact[1]) is tuple:
@@ -96,13 +100,13 @@ def check_facts(facts: object, n: int) -> None:
             else:
                 raise Bad("unknown kind of fact")
         if not below:
-            return
+            return count
         facts = below
     raise Bad("facts nest deeper than allowed")
 
 
-def check_problem(problem: Problem) -> None:
-    """Raises `Bad` unless the problem is well formed and its box says no more of a product than the factors' do."""
+def check_problem(problem: Problem) -> int:
+    """Its size; raises `Bad` unless it is well formed and its box says no more of a product than the factors' do."""
     n = problem.n
     if type(n) is not int or not 0 <= n <= MAX_POSITIONS or len(problem.box) != n:
         raise Bad("the box must bound each variable")
@@ -128,7 +132,7 @@ def check_problem(problem: Problem) -> None:
         low, high = problem.box[w]
         if (low is not None and (least is None or low > least)) or (high is not None and (most is None or high < most)):
             raise Bad("the box of a product is narrower than its factors allow")
-    check_facts(problem.facts, n)
+    return n + len(problem.products) + check_facts(problem.facts, n)
 
 
 def _corners(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
@@ -170,15 +174,14 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
 
     Raises `Bad` for anything malformed; an auditor treats that as a failed check.
     """
-    check_problem(problem)
+    context, nodes, size = _Context(), 0, check_problem(problem)
     products = {(x, y): w for w, x, y in problem.products}
-    context, nodes = _Context(), 0
     stack: list[tuple[Tree, int, int, int, Box, Fact]] = [(certificate, 0, 0, 0, problem.box, ("A", problem.facts))]
     while stack:
         tree, depth, rows, splits, box, fact = stack.pop()
         nodes += 1
-        if nodes > MAX_NODES or depth > MAX_DEPTH or type(tree) is not tuple or not tree:
-            raise Bad("the certificate is too large, too deep or no tree")
+        if nodes > MAX_NODES or nodes * size > MAX_WORK or depth > MAX_DEPTH or type(tree) is not tuple or not tree:
+            raise Bad("the certificate is too large, alone or for this problem, too deep or no tree")
         context.enter(rows, splits, box, fact)
         here = depth + 1, len(context.linear), len(context.choices)
         if tree[0] == "F" and len(tree) == 2:
@@ -197,6 +200,7 @@ def refutes(problem: Problem, certificate: Tree) -> bool:
                 return False
         else:
             stack += [(sub, *here, ends, more) for sub, ends, more in _branches(tree, context, problem, products)]
+            size += 1 + len(tree[1]) if tree[0] == "C" else 0
     return True
 
 
@@ -226,18 +230,16 @@ def _branches(
 
 def leaf(multipliers: object, linear: Sequence[Fact], box: Box) -> bool:
     """Whether the weighted sum of linear facts cannot hold inside the box."""
-    if type(multipliers) is not tuple:
+    if type(multipliers) is not tuple or any(type(pair) is not tuple or len(pair) != 2 for pair in multipliers):
         raise Bad("a leaf holds pairs")
     total: dict[int, int] = {}
-    right, strict, count = 0, False, min(len(linear), MAX_POSITIONS)
-    for pair in multipliers:
-        if type(pair) is not tuple or len(pair) != 2:
-            raise Bad("a leaf holds pairs")
-        k, m = pair
-        if type(k) is not int or not 0 <= k < count:
-            raise Bad("no such linear fact")
+    right, strict, last, count = 0, False, -1, min(len(linear), MAX_POSITIONS)
+    for k, m in multipliers:
+        if type(k) is not int or not last < k < count:
+            raise Bad("the linear facts of a leaf must ascend and be there")
         if type(m) is not int or m <= 0 or m.bit_length() > MAX_BITS:
             raise Bad("a multiplier must be a positive whole number of at most 4096 bits")
+        last = k
         _, terms, b, s = linear[k]
         for i, a in terms:
             total[i] = total.get(i, 0) + m * a

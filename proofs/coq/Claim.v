@@ -74,7 +74,7 @@ Fixpoint tree_ (depth fuel : nat) (n : Z) : parser tree :=
   | 0%nat => fail
   | S d =>
       k <- byte;
-      if k =? 0 then (ms <- many fuel pair_; ret (F ms))
+      if k =? 0 then (ms <- many fuel pair_; _ <- guard (ascending (-1) ms positions); ret (F ms))
       else if k =? 1 then (i <- position; ts <- many fuel (tree_ d fuel n); ret (Sp i ts))
       else if k =? 2 then (i <- position; c <- signed; t <- tree_ d fuel n; u <- tree_ d fuel n; ret (I i c t u))
       else if k =? 3 then
@@ -157,12 +157,37 @@ Fixpoint size (t : tree) : Z :=
   | P _ _ t => 1 + size t
   end.
 
+Definition sum {T} (f : T -> Z) (l : list T) : Z := fold_right (fun v s => f v + s) 0 l.
+
+(** Facts and terms, those that comparisons in a tree add included. *)
+Fixpoint breadth (f : fact) : Z :=
+  match f with
+  | L c => 1 + Z.of_nat (length (left c))
+  | A fs | O fs => 1 + sum breadth fs
+  end.
+
+Fixpoint compared (t : tree) : Z :=
+  match t with
+  | F _ | X => 0
+  | Sp _ ts => sum compared ts
+  | I _ _ t u => compared t + compared u
+  | C ts _ t u => 1 + Z.of_nat (length ts) + compared t + compared u
+  | P _ _ t => compared t
+  end.
+
+(** What a node has to do with, at most. *)
+Definition extent (p : problem) (t : tree) : Z :=
+  Z.of_nat (length (bounds p)) + Z.of_nat (length (made p)) + sum breadth (facts p) + compared t.
+
 Definition largest := 4000000.
 Definition nodes := 100000.
+Definition work := 100000000.
 
 Definition decode (data : list Z) : option (problem * tree) :=
   match claim_ (S (length data)) data with
-  | Some (c, []) => if formed (fst c) && (size (snd c) <=? nodes) then Some c else None
+  | Some (c, []) =>
+      let (p, t) := c in
+      if formed p && (size t <=? nodes) && (size t * extent p t <=? work) then Some c else None
   | _ => None
   end.
 

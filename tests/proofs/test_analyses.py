@@ -78,6 +78,19 @@ def test_some_command_along_a_limit_is_proved() -> None:
     assert "along a limit" in found.text
 
 
+def test_a_control_that_takes_whole_values_does_not_follow_a_limit() -> None:
+    line = rule("line", "active_power must equal (voltage - 1 pu) * 1 kW / 1 pu", "when voltage >= 1.1 pu,")
+    set_ = analysis(line)
+    (found,) = some_command(set_)
+    assert found.good and "along a limit" in found.text
+    commands = Commands(set_, "command")
+    set_.ints = frozenset(commands.controls)
+    found = commands.some()
+    assert found.good is False and found.state is not None and found.claim is not None
+    assert refutes(*claim_from_bytes(found.claim))
+    assert (found.state["voltage"] * 1000).denominator > 1, "between two whole watts nothing is allowed"
+
+
 def test_the_first_rule_does_not_narrow_the_ranges_of_the_others() -> None:
     first = rule("first", "active_power must be at most 5 kW", "when voltage >= 1.1 pu,")
     core = made(first, rule("second", "active_power must be at most 4 kW", "when voltage < 0.9 pu,"))
@@ -194,6 +207,39 @@ def test_the_commands(tmp_path: Path) -> None:
     day.write_text("".join(f'{{"active_power": "{w} W"}}\n' for w in range(3000, 6000, 500)), encoding="utf-8")
     shown = runner.invoke(app, ["diff", str(one), str(two), "--day", str(day)])
     assert "made/tight: 2 newly refused, 0 newly allowed" in shown.output
+
+
+EXAMPLE = """  example "one"
+    allows active_power {} W
+    refuses active_power {} W
+"""
+
+
+def test_rules_that_facts_cannot_express_are_named_beside_what_is_said_of_every_state(tmp_path: Path) -> None:
+    step = rule("step", "active_power must be a whole multiple of 10 W") + EXAMPLE.format(10, 15)
+    warned = rule("tick", "active_power must be a whole multiple of 2 W").replace("at command", "at command warns")
+    spoken = rule("volts", "voltage must be a whole multiple of 0.1 pu")
+    spoken += '  example "v"\n    allows voltage 1 pu\n    refuses voltage 1.01 pu\n'
+    floor = rule("floor", "active_power must be at least 1 kW") + EXAMPLE.format(1000, 0)
+    for name, text in {
+        "one": HEAD + TIGHT + EXAMPLE.format(0, 5001) + step + warned + EXAMPLE.format(2, 3) + spoken,
+        "two": (HEAD + floor + step).replace("pack made", "pack other").replace("house", "home"),
+        "three": (HEAD + step).replace("pack made", "pack third").replace("house", "hut"),
+    }.items():
+        (tmp_path / f"{name}.rules").write_text(text, encoding="utf-8")
+    one, two, three = (str(tmp_path / f"{name}.rules") for name in ("one", "two", "three"))
+    said = CliRunner().invoke(app, ["prove", one, two, three, "--all", "--cache", str(tmp_path / "kept")]).output
+    first, second, third = (part for part in said.split(str(tmp_path))[1:4])
+    assert "3 that facts cannot express, judged by the interpreter alone" in first
+    assert "; of commands without made/step, which facts cannot express" in first
+    assert "allowed in every state, leaving out made/step, which facts cannot express: active_power" in first
+    assert "without other/step" in second and "made" not in second.split("; of commands")[1]
+    assert "nothing to decide; 1 that facts cannot express" in third
+    (pair,) = re.findall(r"one.rules \+ \S+two.rules: (.*)", said)
+    assert pair == "fit together: 1 yes; of commands without made/step, other/step, which facts cannot express"
+    assert "wherever each alone does, leaving out made/step, other/step, which facts cannot express" in said
+    (pair,) = re.findall(r"one.rules \+ \S+three.rules: (.*)", said)
+    assert pair == "nothing to decide; of commands without made/step, third/step, which facts cannot express"
 
 
 def told(case: dict[str, str], packs: list[str], folder: Path) -> tuple[int, str]:

@@ -220,6 +220,8 @@ def test_hostile_bytes_are_refused_quickly(data: bytes) -> None:
         (),
         None,
         ("F", ((0, 1 << 5000),)),
+        ("F", ((0, 1), (0, 1))),
+        ("C", ((0, 1),), 0, ("X",), ("F", ((1, 1), (0, 1)))),
     ],
 )
 def test_malformed_trees_are_refused(tree: Tree) -> None:

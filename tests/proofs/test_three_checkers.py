@@ -183,6 +183,32 @@ def test_the_three_agree_on_hostile_bytes(data: bytes) -> None:
     assert others_say([data]) == ([expected], [expected])
 
 
+@pytest.mark.parametrize(
+    ("pairs", "accepted"),
+    [(b"\x02\x00\x02\x01\x02", True), (b"\x02\x00\x02\x00\x02", False), (b"\x02\x01\x02\x00\x02", False)],
+)
+def test_the_linear_facts_of_a_leaf_ascend(pairs: bytes, accepted: bool) -> None:
+    built()
+    data = b"LWC1\x01\x03\x00\x02\x00\x00\x02" + b"\x00\x00\x01\x00\x02\x01" * 2 + b"\x00" + pairs
+    assert python_says(data) is accepted
+    assert others_say([data]) == ([accepted], [accepted])
+
+
+@pytest.mark.parametrize(("variables", "accepted"), [(14_998, True), (14_999, False)])
+def test_a_claim_may_ask_for_so_much_work_and_no_more(variables: int, accepted: bool) -> None:
+    built()
+    no: Fact = ("L", ((0, 1),), -1, False)
+    idle: Fact = ("L", (), 0, False)
+    # 5000 nodes; variables, and 5000 facts beside the one with a term, which counts for two.
+    problem = Problem(variables, ((0, 1),) * variables, frozenset(), (), (no, ("O", (idle,) * 4999)))
+    data = claim_bytes(problem, ("S", 0, (("F", ((0, 1),)),) * 4999))
+    assert (5000 * (variables + 5002) <= certificate.MAX_WORK) is accepted
+    assert python_says(data) is accepted
+    command = [BUILT / "lexwatt-check", "--batch"]
+    said = subprocess.run(command, input=data.hex() + "\n", capture_output=True, text=True, timeout=60).stdout
+    assert said.split() == ["1" if accepted else "0"]
+
+
 def test_the_proof_rests_on_the_axioms_of_the_real_numbers_alone() -> None:
     built()
     found = {line.split()[0] for line in (BUILT / "axioms.txt").read_text().splitlines() if line[:1].isalpha()}
