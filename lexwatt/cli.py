@@ -17,7 +17,7 @@ from compiler.inputs import read
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
 from jurisdictions.loader import sources_of
-from lexwatt import authoring, comparing, exporting, proving, tracing
+from lexwatt import authoring, comparing, exporting, proving, serving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.remembered import PROVED
@@ -58,6 +58,7 @@ app.command()(tracing.coverage)
 app.command("worked-examples")(tracing.worked_examples)
 app.command()(exporting.rego)
 app.command()(exporting.vipr)
+app.command()(serving.serve)
 
 
 @app.command()
