@@ -107,6 +107,7 @@ class Guard:
         self._ledger, self._sealer, self._clock, self._wall = ledger, sealer, clock_ns, wall
         self._theorems, self._keep = list(theorems), keep
         self._cache: dict[object, _Rules] = {}
+        self._sequence = len(ledger)
 
     def check(self, request: Request) -> tuple[Finding, ...]:
         """Findings of every rule that one unit's set point does not comply with; nothing is recorded or admitted."""
@@ -203,6 +204,7 @@ class Guard:
         predicate["frames"] = {f.device: f.to_bytes().hex() for f in frames}
         predicate["certificate"] = self._certificate(case, predicate)
         (entry,) = self._ledger.append([statement(predicate)])
+        self._sequence += 1
         # INVARIANT: the record is durable under a signed checkpoint before a command exists that an adapter takes.
         admitted = tuple(
             self._sealer.seal(
@@ -289,7 +291,7 @@ class Guard:
             "ruleset": case.rules.digest,
             "subject": subject,
             "id": identity,
-            "sequence": len(self._ledger),
+            "sequence": self._sequence,
             "at": _instant(now),
             "deadline": _instant(now + left),
             "state": state,
