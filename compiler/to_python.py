@@ -7,9 +7,12 @@ enters it. Integers have no width in Python, so every row is exact.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+from compiler.bind import substitute
 from compiler.facts import FactSet
 from compiler.literals import Group, Literal, Normal, normal
 
@@ -17,38 +20,51 @@ Check = Callable[[Sequence[int | None]], tuple[int, ...]]
 """Codes of each rule (see `compiler.to_kernel.CODES`) for the values of one state, in the order of the variables."""
 
 _DEEP = 12
+_NONE: Mapping[int, int] = MappingProxyType({})
 
 
-def single(facts: FactSet) -> Check:
+def single(facts: FactSet, fixed: Mapping[int, int] = _NONE) -> Check:
     """The check of one state against the rules of a fact set.
 
-    It takes one value in steps for each plain variable, None where there is none that can be used; a value outside its
-    declared range counts as unusable. It raises `TypeError` for a value that is neither an `int` nor None (a `bool` is
-    not), `ValueError` for another number of values.
+    It takes one value in steps for each plain variable that `fixed` does not hold, None where there is none that can be
+    used; a value outside its declared range counts as unusable. It raises `TypeError` for a value that is neither an
+    `int` nor None (a `bool` is not), `ValueError` for another number of values. What `fixed` decides is decided when
+    the check is made; raises `ValueError` naming a quantity that is fixed outside its declared range.
     """
     space: dict[str, Any] = {}
-    exec(compile(source(facts), "<facts>", "exec"), space)  # noqa: S102  # names and whole numbers from here only
+    exec(compile(source(facts, fixed), "<facts>", "exec"), space)  # noqa: S102  # names and whole numbers from here only
     check: Check = space["check"]
     return check
 
 
-def source(facts: FactSet) -> str:
+def source(facts: FactSet, fixed: Mapping[int, int] = _NONE) -> str:
     """The text of the function behind `single`."""
-    return _Source(facts).text()
+    return _Source(facts, fixed).text()
 
 
 class _Source:
-    def __init__(self, facts: FactSet) -> None:
-        self.facts = facts
-        box = facts.box()
-        self.rules = [(normal(rule.scope, box), normal(rule.body, box)) for rule in facts.rules]
+    def __init__(self, facts: FactSet, fixed: Mapping[int, int]) -> None:
+        for i, value in fixed.items():
+            if not facts.variables[i].low <= value <= facts.variables[i].high:
+                raise ValueError(f"{facts.variables[i].name} is fixed outside its declared range")
+        self.facts, self.fixed = facts, fixed
+        points = (replace(v, low=fixed[i], high=fixed[i]) if i in fixed else v for i, v in enumerate(facts.variables))
+        box = replace(facts, variables=tuple(points)).box()
+        self.rules = [
+            (
+                normal(substitute(facts, rule.scope, fixed), box),
+                normal(substitute(facts, rule.body, fixed), box),
+            )
+            for rule in facts.rules
+        ]
         self.names: dict[object, str] = {}
         self.lines: list[str] = []
 
     def text(self) -> str:
-        facts = self.facts
+        facts, fixed = self.facts, self.fixed.keys()
+        # INVARIANT: a rule asks for every quantity it names, also where what is fixed has decided it already.
         needs = [
-            (sorted(facts.plain(rule.scope)), sorted(facts.plain(rule.body) - facts.plain(rule.scope)))
+            (sorted(facts.plain(rule.scope) - fixed), sorted(facts.plain(rule.body) - facts.plain(rule.scope) - fixed))
             for rule in facts.rules
         ]
         used = sorted({i for scope, body in needs for i in (*scope, *body)})
@@ -58,7 +74,7 @@ class _Source:
         clear = [_code(scope, body, "", "") for scope, body in truths]
         veiled = [_code(*t, _known(n[0]), _known(n[1])) for t, n in zip(truths, needs, strict=True)]
         out = ["WHOLE = {int}", "KNOWN = {int, type(None)}", "", "", "def check(values):"]
-        names = "".join(f"v{i}, " for i in range(len(facts.variables)))
+        names = "".join(f"v{i}, " for i in range(len(facts.variables)) if i not in fixed)
         out += [f"    ({names}) = values", "    kinds = {*map(type, values)}"]
         # Where every value stands, the common case, nothing else is asked about them.
         out.append("    if " + " and ".join(["kinds <= WHOLE", *within.values()]) + ":")

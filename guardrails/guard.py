@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from compiler.core import Core
@@ -23,8 +24,12 @@ from compiler.to_exact import Finding, Subject, Unusable, Value, Verdict, judge
 from guardrails.repair import closest_command
 from guardrails.seal import Admitted, Codec, Frame, Sealer
 from guardrails.state import NANO
+from proofs.checker.certificate import refutes
+from proofs.checker.decision import Document, decision_problem, parse_document
+from proofs.encode import to_bytes
 from proofs.ledger import Ledger
 from proofs.maker import Satisfiable, Undecided, decision_certificate
+from proofs.nearest import nearest
 from proofs.record import statement
 from rules_dsl.units import decimal
 
@@ -202,7 +207,7 @@ class Guard:
         frames = self._frames(case, command)
         predicate = self._predicate(identity, subject, case, outcome, command, findings, reason, deadline_ns)
         predicate["frames"] = {f.device: f.to_bytes().hex() for f in frames}
-        predicate["certificate"] = self._certificate(case, predicate)
+        predicate["certificate"] = self._certificate(case, predicate, findings)
         (entry,) = self._ledger.append([statement(predicate)])
         self._sequence += 1
         # INVARIANT: the record is durable under a signed checkpoint before a command exists that an adapter takes.
@@ -317,12 +322,23 @@ class Guard:
             "theorems": self._theorems,
         }
 
-    def _certificate(self, case: _Case, predicate: dict[str, Any]) -> str | None:
+    def _certificate(self, case: _Case, predicate: dict[str, Any], findings: Sequence[Finding]) -> str | None:
         """Shows that a repair is the closest; sets the gap to what can be shown when that is less."""
         if predicate["outcome"] != "repaired":
             return None
         asked, command = predicate["requested"], predicate["command"]
         distance = sum(abs(command[n] - asked[n]) for n in asked)
+        if len(asked) == 1:
+            ((name, watts),) = asked.items()
+            problem = decision_problem(_parsed(case.rules.document), predicate)
+            blocking = [r.rule for r in case.rules.facts.rules if r.blocks]
+            first = [blocking.index(f.rule.id) for f in findings if f.rule.blocks]
+            facts = [lambda f=fact: f for fact in problem.facts[: len(blocking)]]  # type: ignore[misc]
+            ((low, high), _) = problem.box
+            assert low is not None and high is not None
+            tree = nearest((low, high), facts, first, watts, case.grid[name], distance)
+            if tree is not None and refutes(problem, tree):
+                return base64.b64encode(to_bytes(tree)).decode()
         for gap in (0, *(max(g, 1) * len(asked) for g in (max(case.grid.values()),)), distance - 1):
             predicate["gap"] = max(0, min(gap, distance - 1))
             try:
@@ -330,6 +346,11 @@ class Guard:
             except (Satisfiable, Undecided):
                 continue
         raise RuntimeError(f"no certificate for the repair of {predicate['id']}")
+
+
+@lru_cache(maxsize=64)
+def _parsed(data: bytes) -> Document:
+    return parse_document(data)
 
 
 def judge_facts(facts: FactSet, rule: RuleFact, steps: Mapping[int, Fraction]) -> Verdict:

@@ -6,9 +6,9 @@ under a secret that never leaves the process.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
+import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,9 +61,10 @@ class Frame:
         Raises `ValueError` for a number that does not fit.
         """
         words = [w for write in self.writes for w in (write.address, len(write.values), *write.values)]
-        if any(not 0 <= word <= 0xFFFF for word in words):
-            raise ValueError("a register, its address and the count of registers have 16 bits each")
-        return b"".join(word.to_bytes(2, "big") for word in words)
+        try:
+            return struct.pack(f">{len(words)}H", *words)
+        except struct.error as error:
+            raise ValueError("a register, its address and the count of registers have 16 bits each") from error
 
     @classmethod
     def from_bytes(cls, device: str, data: bytes) -> Frame:
@@ -171,5 +172,5 @@ class Sealer:
         for name, value in command:
             parts += [name.encode(), str(value).encode()]
         # Each part is preceded by its length, so that no two different commands give the same bytes.
-        data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.new(self._secret, data, hashlib.sha256).digest()
+        data = b"".join([piece for part in parts for piece in (len(part).to_bytes(4, "big"), part)])
+        return hmac.digest(self._secret, data, "sha256")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.sunspec.models import from_registers, layout, to_registers
+from guardrails.quick import Slot
 from guardrails.seal import Frame, RegisterWrite
 
 ACTIVE_POWER = "active_power"
@@ -31,6 +32,13 @@ class SunSpecCodec:
     def grid(self) -> Mapping[str, int]:
         """W of one raw step of WSet, at least one."""
         return {ACTIVE_POWER: 10 ** max(0, self.factor)}
+
+    @property
+    def slot(self) -> Slot:
+        """WSet is the only number that a set point changes."""
+        points = layout(704)
+        word = points["WSet"].offset - points["WSetMod"].offset
+        return Slot(0, word, points["WSet"].size, 10 ** max(0, -self.factor))
 
     def encode(self, command: Mapping[str, int]) -> Frame:
         """The frame of a set point in W; raises `ValueError` for one off the grid or beyond the register."""
