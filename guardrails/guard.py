@@ -114,6 +114,10 @@ class Guard:
         self._cache: dict[object, _Rules] = {}
         self._sequence = len(ledger)
 
+    def resume(self) -> None:
+        """Goes on numbering decisions after the ledger's last record, where another guard wrote to it meanwhile."""
+        self._sequence = len(self._ledger)
+
     def check(self, request: Request) -> tuple[Finding, ...]:
         """Findings of every rule that one unit's set point does not comply with; nothing is recorded or admitted."""
         case = self._one(self._checked(request))

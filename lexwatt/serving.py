@@ -16,18 +16,14 @@ def serve(
     site: Annotated[Path | None, typer.Option(help="The site file.")] = None,
     devices: Annotated[Path | None, typer.Option(help="JSON file: where each device has its registers.")] = None,
     folder: Annotated[Path | None, typer.Option("--out", help="Where ledger, key and rule sets are kept.")] = None,
-    packs: Annotated[
-        str | None, typer.Option("--packs", help="Packs by name, with commas, at the first start.")
-    ] = None,
+    packs: Annotated[str | None, typer.Option("--packs", help="Packs by name, for the first start.")] = None,
     on: On = "",
     issuer: Annotated[str | None, typer.Option(help="Who issues tokens (`iss`).")] = None,
     audience: Annotated[str | None, typer.Option(help="Whom tokens are for (`aud`).")] = None,
     jwks: Annotated[Path | None, typer.Option(help="File with the token server's public keys.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Our own certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
-    client_ca: Annotated[
-        Path | None, typer.Option("--client-ca", help="Who signs clients' certificates (PEM).")
-    ] = None,
+    client_ca: Annotated[Path | None, typer.Option("--client-ca", help="Who signs clients' ones (PEM).")] = None,
     opa_url: Annotated[str | None, typer.Option("--opa-url", help="The organisation's policy server.")] = None,
     insecure_loopback: Annotated[
         bool, typer.Option("--insecure-loopback", help="Let everybody on this machine in, to try it.")

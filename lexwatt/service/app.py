@@ -145,13 +145,14 @@ async def _bare(request: Request, error: Exception) -> Response:
 def _openapi(app: FastAPI, house: House) -> dict[str, Any]:
     """The description under the rules in force."""
     edition = house.edition()
-    if getattr(app.state, "described", None) == edition.document:
+    if getattr(app.state, "described", None) == edition.core.digest:
         return dict(app.openapi_schema or {})
     app.openapi_schema = None
     found = copy.deepcopy(FastAPI.openapi(app))
     table = operations()
     takes = {o.name: o.form(edition) for o in table if o.form is not None}
-    models: list[tuple[type[BaseModel], Any]] = [(m, "validation") for m in dict.fromkeys(takes.values())]
+    models: list[tuple[type[BaseModel], Any]] = []
+    models += [(m, "validation") for m in dict.fromkeys(takes.values())]
     models += [(m, "serialization") for m in dict.fromkeys((*ANSWERS.values(), answers.ProblemDetails))]
     keys, together = models_json_schema(models, ref_template=REF)
     components = found.setdefault("components", {})
@@ -181,7 +182,7 @@ def _openapi(app: FastAPI, house: House) -> dict[str, Any]:
                     MSGPACK: {"schema": {"type": "string", "format": "binary"}},
                 }
             described["requestBody"] = {"required": True, "content": content}
-    app.openapi_schema, app.state.described = found, edition.document
+    app.openapi_schema, app.state.described = found, edition.core.digest
     return found
 
 

@@ -121,7 +121,7 @@ class Desk:
     def check(self, edition: Edition, form: Any) -> dict[str, Any]:
         """Verdicts on one set point; nothing is recorded or admitted."""
         request = self.request(edition, form, time.monotonic_ns() + NANO)
-        findings = edition.guard.check(request)
+        findings = _glance(edition, request)
         out: dict[str, Any] = {"unit": request.unit, "verdict": _overall(findings)}
         if isinstance(request.active_power, Unusable):
             out["verdict"] = Verdict.CANNOT_TELL.value
@@ -150,9 +150,11 @@ class Desk:
 
     def decide(self, edition: Edition, pool: str | None, requests: Sequence[Request]) -> Decision:
         """The guard's decision, recorded. Raises `Problem` where the command does not fit the device's registers."""
+        # Another edition's guard may have recorded since this one last did.
+        edition.guard.resume()
         try:
             if pool is None:
-                return edition.guard.decide(requests[0])
+                return edition.quick.decide(requests[0])
             return edition.guard.decide_pool(pool, requests)
         except ValueError as error:
             raise Problem(422, "does-not-fit", str(error)) from None
@@ -201,6 +203,16 @@ class Desk:
             raise Problem(422, "invalid-fields", "not a sealed command", [("frame", str(error))]) from None
         except SealError as error:
             raise Problem(409, "not-redeemable", str(error)) from None
+
+
+def _glance(edition: Edition, request: Request) -> tuple[Finding, ...]:
+    """What the request does not comply with, by the fast path where it serves."""
+    try:
+        ready = edition.glance.prepare(request)
+    except ValueError:
+        # The set point does not fit the registers, which is no question of rules.
+        ready = None
+    return edition.watcher.check(request) if ready is None else ready.findings
 
 
 def answer(decision: Decision, now_ns: int) -> dict[str, Any]:

@@ -82,12 +82,11 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     vocabulary = core.declared()
     registered = frozenset(n for u in fleet.units.values() for n in u.inputs())
     command = _command(vocabulary, of_one(core, "unit", "command").names(), registered)
-    pool = create_model(
+    pool = _made(
         "PoolCommand",
-        __base__=Form,
-        __doc__="Proposed set points of every member of a pool, which stand or fall together.",
+        "Proposed set points of every member of a pool, which stand or fall together.",
         pool=(Identity, Field(description="the pool", examples=list(fleet.pools())[:1] or ["homes"])),
-        commands=(Annotated[list[command], Field(min_length=1, max_length=MEMBERS)], ...),  # type: ignore[valid-type]
+        commands=(Annotated[list[command], Field(min_length=1, max_length=MEMBERS)], ...),
         deadline_ms=(Deadline | None, Field(None, description="as for one command")),
     )
     judged: dict[str, type[RootModel[Any]]] = {}
@@ -101,27 +100,28 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
         Annotated[command, Tag("unit")] | Annotated[pool, Tag("pool")],
         Discriminator(lambda value: "pool" if isinstance(value, dict) and "pool" in value else "unit"),
     ]
-    admission: Any = create_model(
-        "Admission", __base__=RootModel[either], __doc__="One unit's set point, or those of a whole pool."
-    )
+    admission = _made("Admission", "One unit's set point, or those of a whole pool.", RootModel[either])
     return Forms(command, admission, judged, subjects)
 
 
-def _command(vocabulary: Mapping[str, Declared], names: Iterable[str], registered: frozenset[str]) -> type[Form]:
+def _made(title: str, text: str | None, base: Any = Form, /, **fields: Any) -> Any:
+    """A form of fields that are known at run time only, which no type checker can follow."""
+    return create_model(title, __base__=base, __doc__=text, **fields)
+
+
+def _command(vocabulary: Mapping[str, Declared], names: Iterable[str], registered: frozenset[str]) -> Any:
     told = [n for n in names if n != COMMANDED and n not in registered]
     ageing = [n for n in told if vocabulary[n].stale is not None]
     state = _of_quantities("UnitState", "What is measured, estimated and scheduled.", vocabulary, told)
-    ages = create_model(
+    ages = _made(
         "UnitAges",
-        __base__=Form,
-        __doc__="Ages of single readings, in ms, where they differ from `age_ms`.",
+        "Ages of single readings, in ms, where they differ from `age_ms`.",
         **{n: (Millis | None, Field(None)) for n in ageing},
     )
     power = vocabulary[COMMANDED]
-    return create_model(
+    return _made(
         "UnitCommand",
-        __base__=Form,
-        __doc__="A proposed set point for one unit; discharging is positive.",
+        "A proposed set point for one unit; discharging is positive.",
         unit=(Identity, Field(description="the unit, as the site file names it", examples=["MG11_BESS_02"])),
         active_power=(_type(power), Field(description=_about(power), examples=["481 kW"])),
         state=(state, Field(examples=[{n: _example(vocabulary[n]) for n in told}])),
@@ -147,7 +147,7 @@ def _subject(
     registered: frozenset[str],
     subject: str,
     point: str,
-) -> tuple[Subject, type[Form]]:
+) -> tuple[Subject, Any]:
     instance = of_one(core, subject, point)
     inside: set[str] = set()
     for rule in instance.rules:
@@ -172,21 +172,17 @@ def _subject(
         row = _of_quantities(f"{title}{point.capitalize()}Row", f"One of the {noun}.", vocabulary, kept, extra)
         fields[noun] = (Annotated[list[row], Field(max_length=ROWS)], ...)  # type: ignore[valid-type]
     declared = program.subjects.get(subject)
-    form = create_model(
-        f"{title}{point.capitalize()}", __base__=Form, __doc__=declared.text if declared else subject, **fields
-    )
+    form = _made(f"{title}{point.capitalize()}", declared.text if declared else subject, **fields)
     told = Subject(subject, noun, bool(registered & set(own)), bool(registered & inside))
     return told, form
 
 
-def _union(point: str, made: Sequence[type[Form]]) -> type[RootModel[Any]]:
+def _union(point: str, made: Sequence[type[Form]]) -> Any:
     together: Any = made[0]
     for form in made[1:]:
         together = together | form
-    kind = Annotated[together, Discriminator("subject")] if len(made) > 1 else together
-    return create_model(
-        f"{point.capitalize()}Check", __base__=RootModel[kind], __doc__=f"What is checked at the {point}."
-    )
+    kind: Any = Annotated[together, Discriminator("subject")] if len(made) > 1 else together
+    return _made(f"{point.capitalize()}Check", f"What is checked at the {point}.", RootModel[kind])
 
 
 def _of_quantities(
@@ -195,7 +191,7 @@ def _of_quantities(
     vocabulary: Mapping[str, Declared],
     names: Iterable[str],
     extra: Mapping[str, Any] | None = None,
-) -> type[Form]:
+) -> Any:
     fields = {
         n: (
             _type(vocabulary[n]) | None,
@@ -203,7 +199,7 @@ def _of_quantities(
         )
         for n in names
     }
-    return create_model(title, __base__=Form, __doc__=text or None, **dict(extra or {}), **fields)
+    return _made(title, text or None, **dict(extra or {}), **fields)
 
 
 def _type(declared: Declared) -> Any:

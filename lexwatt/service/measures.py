@@ -109,9 +109,9 @@ class Measures:
 
     def _child(self, metric: Any, *labels: str) -> Any:
         key = (metric._name, *labels)
-        found = self._children.get(key)  # type: ignore[call-overload]
+        found = self._children.get(key)
         if found is None:
-            found = self._children[key] = metric.labels(*labels)  # type: ignore[index]
+            found = self._children[key] = metric.labels(*labels)
         return found
 
     def exposition(self) -> tuple[bytes, str]:

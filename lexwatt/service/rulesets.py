@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from compiler.core import Core, Declared
 from compiler.document import document, document_digest
@@ -23,12 +24,15 @@ from compiler.lower import CannotLower, lower
 from compiler.to_exact import Value
 from guardrails.fleet import Fleet
 from guardrails.guard import Guard
+from guardrails.quick import Quick
+from guardrails.seal import Sealer
 from jurisdictions.loader import load, packs
 from lexwatt.service.forms import Forms, forms
 from lexwatt.service.problems import Problem
 from lexwatt.site import Rules
 from proofs.checker.canonical_json import dumps
 from proofs.checker.receipt import STATEMENT_TYPE
+from proofs.ledger import Entry, Ledger
 from rules_dsl.diagnostics import RulesError
 from rules_dsl.program import Program
 
@@ -53,7 +57,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Edition:
-    """A rule set ready to judge by. `document` is the digest that records of single commands name."""
+    """A rule set ready to judge by. `document` is the digest that records of single commands name.
+
+    `guard` and `quick` decide, in the one thread that records; `watcher` and `glance` judge what is only asked.
+    """
 
     choice: Choice
     core: Core
@@ -62,6 +69,20 @@ class Edition:
     forms: Forms
     registered: Mapping[str, Mapping[str, Value]]
     guard: Guard
+    quick: Quick
+    watcher: Guard
+    glance: Quick
+
+
+class Unwritten:
+    """The ledger of a guard that is only asked: empty, and it takes nothing."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, records: object) -> tuple[Entry, ...]:
+        """Raises `RuntimeError`."""
+        raise RuntimeError("what is only checked is not recorded")
 
 
 @dataclass(slots=True)
@@ -87,7 +108,11 @@ def compile_edition(
     vocabulary = core.declared()
     registered = {u.id: read(vocabulary, u.inputs()).values for u in fleet.units.values()}
     made = forms(core, program, fleet)
-    return Edition(choice, core, vocabulary, document_of, made, registered, guard(Rules(core, choice.on, prove(core))))
+    decides = guard(Rules(core, choice.on, prove(core)))
+    asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
+    return Edition(
+        choice, core, vocabulary, document_of, made, registered, decides, Quick(decides), asked, Quick(asked)
+    )
 
 
 @lru_cache(maxsize=64)

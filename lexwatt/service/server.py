@@ -43,7 +43,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._head = 0
-            self.scope["extensions"] = {"lexwatt.tls": {"peer": self._peer}}  # type: ignore[typeddict-unknown-key]
+            self.scope["extensions"] = {"lexwatt.tls": {"peer": self._peer}}
 
         def on_url(self, url: bytes) -> None:
             self._grow(len(url))
