@@ -111,17 +111,27 @@ class Quick:
             ready.ruleset,
         )
 
-    def prepare(self, request: Request) -> Ready | None:
-        """The decision and its record, neither recorded nor sealed; None where the reference has to decide."""
-        unit = self._units.get(request.unit)
+    def check(self, request: Request) -> tuple[Finding, ...] | None:
+        """What the command does not comply with, as `Guard.check` gives it; None where the reference has to judge."""
         try:
-            if unit is None or not unit.serves(request):
-                if len(self._units) >= KEPT:
-                    self._units.clear()
-                unit = self._units[request.unit] = _Unit(self._guard, request)
-            return unit.decide(request)
+            return self._ready(request).findings_of(request)
         except CannotHurry:
             return None
+
+    def prepare(self, request: Request) -> Ready | None:
+        """The decision and its record, neither recorded nor sealed; None where the reference has to decide."""
+        try:
+            return self._ready(request).decide(request)
+        except CannotHurry:
+            return None
+
+    def _ready(self, request: Request) -> _Unit:
+        unit = self._units.get(request.unit)
+        if unit is None or not unit.serves(request):
+            if len(self._units) >= KEPT:
+                self._units.clear()
+            unit = self._units[request.unit] = _Unit(self._guard, request)
+        return unit
 
     def seal(self, ready: Ready, index: int, record_hash: bytes) -> Admitted | None:
         """The command to send once its record is durable at `index`; None when it was refused."""
@@ -152,7 +162,11 @@ class Framer:
         base = codec.encode({COMMANDED: 0})
         self._device, self._before, self._after = base.device, base.writes[: slot.write], base.writes[slot.write + 1 :]
         old = base.writes[slot.write]
-        self._address, self._first, self._last = old.address, old.values[: slot.word], old.values[slot.word + slot.words :]
+        self._address, self._first, self._last = (
+            old.address,
+            old.values[: slot.word],
+            old.values[slot.word + slot.words :],
+        )
         self._most, self._form = 1 << 16 * slot.words - 1, f">{slot.words}H"
         words = sum(2 + len(w.values) for w in base.writes[: slot.write]) + 2 + slot.word
         text = base.to_bytes().hex()
@@ -308,6 +322,16 @@ class _Unit:
             self.rules.digest,
         )
 
+    def findings_of(self, request: Request) -> tuple[Finding, ...]:
+        """What the command does not comply with; raises `CannotHurry`."""
+        asked = self._asked(request)
+        if isinstance(asked, Unusable):
+            raise CannotHurry("no command to judge")
+        steps, bad = self._read(request.state)
+        steps[self.at] = asked
+        codes, numbers = self._judge(steps, bad)
+        return () if max(codes, default=0) < 2 else self._findings(codes, numbers, bad)
+
     def _asked(self, request: Request) -> int | Unusable:
         value: Value = request.active_power
         if isinstance(value, Unusable):
@@ -455,9 +479,7 @@ def finding_text(finding: Finding) -> str:
     """A finding as a record has it, in canonical JSON."""
     margin = "null" if finding.margin is None else f'"{decimal(finding.margin / finding.rule.unit.factor)}"'
     rule, clause, unit = _names(finding.rule)
-    return (
-        f'{{"clause":{clause},"margin":{margin},"rule":{rule},"unit":{unit},"verdict":"{finding.verdict.value}"}}'
-    )
+    return f'{{"clause":{clause},"margin":{margin},"rule":{rule},"unit":{unit},"verdict":"{finding.verdict.value}"}}'
 
 
 def _names(rule: CoreRule) -> tuple[str, str, str]:

@@ -27,8 +27,6 @@ from lexwatt.service.rulesets import Edition
 from rules_dsl.check import UNCERTAINTY
 from rules_dsl.units import decimal
 
-READINGS = ("measured", "estimated")
-
 
 class Device(BaseModel):
     """Where one device has its SunSpec model 704, and its own dead-man time in s."""
@@ -91,25 +89,38 @@ class Desk:
                     409, "no-device", f"where the registers of {unit.id} are is not configured: it can be checked only"
                 )
             codec = SunSpecCodec(unit.id, 0, unit.wset_sf, 1)
-        now = time.monotonic_ns()
         ages = form.ages_ms
         settled: dict[str, Value] = {}
         readings: dict[str, Reading] = {}
         unusable: dict[str, Value] = {}
+        old = False
         stated: dict[str, Value] = {n: getattr(form.state, n) for n in form.state.model_fields_set}
         for name, value in stated.items():
             if value is None:
                 unusable[name] = Unusable("null")
             elif isinstance(value, Unusable):
                 unusable[name] = value
-            elif edition.vocabulary[name].role in READINGS:
+            elif name in edition.fresh_ms:
                 own = getattr(ages, name, None) if ages is not None else None
+                age = form.age_ms if own is None else own
                 half = stated.get(name + UNCERTAINTY)
-                at = now - (form.age_ms if own is None else own) * 1_000_000
-                readings[name] = Reading(value, at, half if isinstance(half, Fraction) else None)
+                half = half if isinstance(half, Fraction) else None
+                readings[name] = Reading(value, -age * 1_000_000, half)
+                old = old or age > edition.fresh_ms[name]
             else:
                 settled[name] = value
-        state = snapshot(edition.vocabulary, settled, readings, now) | unusable
+        if old:
+            state = snapshot(edition.vocabulary, settled, readings, 0)
+        else:
+            # Of fresh readings that the form has found in range a snapshot is what they are.
+            state = settled
+            for name, reading in readings.items():
+                assert reading.value is not None
+                state[name] = reading.value
+                usual = edition.vocabulary[name].uncertain
+                if usual is not None:
+                    state[name + UNCERTAINTY] = usual if reading.uncertainty is None else reading.uncertainty
+        state |= unusable
         tolerance = form.tolerance
         if isinstance(tolerance, Unusable) or (tolerance is not None and tolerance < 0):
             raise Problem(
@@ -207,12 +218,8 @@ class Desk:
 
 def _glance(edition: Edition, request: Request) -> tuple[Finding, ...]:
     """What the request does not comply with, by the fast path where it serves."""
-    try:
-        ready = edition.glance.prepare(request)
-    except ValueError:
-        # The set point does not fit the registers, which is no question of rules.
-        ready = None
-    return edition.watcher.check(request) if ready is None else ready.findings
+    found = edition.glance.check(request)
+    return edition.watcher.check(request) if found is None else found
 
 
 def answer(decision: Decision, now_ns: int) -> dict[str, Any]:
@@ -284,4 +291,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def to_json(value: Any) -> bytes:
     """An answer as bytes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(value).encode("utf-8", "replace")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

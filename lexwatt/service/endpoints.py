@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from datetime import date, datetime
 from functools import partial
 from typing import Any
 
 import msgpack
 from pydantic import BaseModel
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from lexwatt.service import answers
 from lexwatt.service.desk import answer, to_json
@@ -39,16 +42,33 @@ async def check(call: Call) -> Response:
     return _json(found)
 
 
-def _stream(call: Call) -> StreamingResponse:
+def _stream(call: Call) -> Response:
     """Answers each command of a stream in order; what is wrong with one is told in its place."""
     if call.house.streams >= call.house.settings.streams:
         raise Problem(503, "busy", "too many streams are open", headers={"Retry-After": "1"})
     call.house.streams += 1
     values = _lines(call) if call.media == NDJSON else _messages(call)
-    return StreamingResponse(_answers(call, values), media_type=call.media)
+    return Stream(_answers(call, values), call.media)
 
 
-async def _answers(call: Call, values: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+class Stream(Response):
+    """An answer that is sent as it comes. Starlette's own would read the request's body while it waits for its end."""
+
+    def __init__(self, parts: AsyncGenerator[bytes], media: str) -> None:
+        self.parts, self.status_code, self.background = parts, 200, None
+        self.raw_headers = [(b"content-type", media.encode())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends head and parts; a client that goes away ends it."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with aclosing(self.parts) as parts:
+            with suppress(ClientDisconnect):
+                async for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _answers(call: Call, values: AsyncIterator[Any]) -> AsyncGenerator[bytes]:
     form = call.edition.forms.command
 
     def packed(value: Any) -> bytes:

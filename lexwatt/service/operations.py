@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from fastapi.routing import APIRoute
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 MSGPACK = "application/msgpack"
+RUN = secrets.token_hex(6)
+"""Tells one process's requests from another's."""
 log = logging.getLogger("lexwatt.service")
 
 
@@ -56,13 +59,18 @@ class Call:
     request: Request
     arrived: int
     began: int
-    instance: str
     edition: Edition
     watch: Stopwatch = field(default_factory=Stopwatch)
     caller: Caller = Caller("", frozenset())  # noqa: RUF009 - it is frozen
     body: bytes = b""
     form: Any = None
     media: str = JSON
+    number: int = field(default_factory=count().__next__)
+
+    @property
+    def instance(self) -> str:
+        """The request's own number, which the log has too."""
+        return f"urn:lexwatt:request:{RUN}-{self.number}"
 
 
 class Straight(APIRoute):
@@ -80,20 +88,19 @@ class Straight(APIRoute):
 
 async def run(house: House, operation: Operation, request: Request) -> Response:
     """The answer to a request. Nothing of the inside is told, whatever happens."""
-    instance = f"urn:uuid:{uuid.uuid4()}"
-    call = Call(house, operation, request, time.monotonic_ns(), time.perf_counter_ns(), instance, house.edition())
+    call = Call(house, operation, request, time.monotonic_ns(), time.perf_counter_ns(), house.edition())
     try:
         response = await _answered(call)
     except Problem as problem:
-        response = problem.response(instance)
+        response = problem.response(call.instance)
     except ClientDisconnect:
-        response = Problem(400, "gone", "the client went away").response(instance)
+        response = Problem(400, "gone", "the client went away").response(call.instance)
     except Exception:
-        log.exception("%s %s failed", instance, operation.name)
-        response = Problem(500, "internal-error", "the service failed; its log says more").response(instance)
+        log.exception("%s %s failed", call.instance, operation.name)
+        response = Problem(500, "internal-error", "the service failed; its log says more").response(call.instance)
     house.measures.answered(operation.name, response.status_code, call.began, call.watch.marks)
     if response.status_code >= 400 or operation.once:
-        log.info("%s %s by %r: %d", instance, operation.name, call.caller.name, response.status_code)
+        log.info("%s %s by %r: %d", call.instance, operation.name, call.caller.name, response.status_code)
     return response
 
 
@@ -103,12 +110,8 @@ async def _answered(call: Call) -> Response:
         call.caller = _known(call)
         house.rate.take(call.caller.name)
         allow(call.caller, operation.scope)
-    unknown = sorted(set(request.query_params) - operation.query)
-    if unknown or len(request.query_params.multi_items()) != len(request.query_params):
-        errors = [(f"query.{name[:40]}", "is not known here") for name in unknown[:5]]
-        raise Problem(
-            422, "invalid-fields", "the query is not of its form", errors or [("query", "a name stands twice")]
-        )
+    if request.scope["query_string"]:
+        _check_query(call)
     if operation.form is not None:
         call.media = _media(call)
         if call.media != JSON:
@@ -151,6 +154,16 @@ def _known(call: Call) -> Caller:
         raise
 
 
+def _check_query(call: Call) -> None:
+    """Raises `Problem` 422 for a name that the operation does not know, or that stands twice."""
+    query = call.request.query_params
+    errors = [(f"query.{name[:40]}", "is not known here") for name in sorted(set(query) - call.operation.query)[:5]]
+    if not errors and len(query.multi_items()) != len(query):
+        errors = [("query", "a name stands twice")]
+    if errors:
+        raise Problem(422, "invalid-fields", "the query is not of its form", errors)
+
+
 def _media(call: Call) -> str:
     """The body's media type; raises `Problem` 415."""
     head = call.request.headers.get("content-type", "")
@@ -172,17 +185,16 @@ async def parts(request: Request, most: int, seconds: float) -> AsyncIterator[by
     told = request.headers.get("content-length", "0")
     if told.isascii() and told.isdigit() and (len(told) > 18 or int(told) > most):
         raise _too_large(most)
-    stream = request.stream()
-    size = 0
-    while True:
+    size, more = 0, True
+    while more:
         try:
             async with asyncio.timeout(seconds):
-                part = await anext(stream)
-        except StopAsyncIteration:
-            return
+                message = await request.receive()
         except TimeoutError:
-            detail = f"the body came too slowly: {seconds:g} s are allowed"
-            raise Problem(408, "too-slow", detail, headers={"Connection": "close"}) from None
+            raise _too_slow(seconds) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size > most:
             raise _too_large(most)
@@ -197,9 +209,13 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     async for part in parts(request, most, seconds):
         found.append(part)
         if time.monotonic() > ends:
-            detail = f"the body came too slowly: {seconds:g} s are allowed"
-            raise Problem(408, "too-slow", detail, headers={"Connection": "close"})
+            raise _too_slow(seconds)
     return b"".join(found)
+
+
+def _too_slow(seconds: float) -> Problem:
+    detail = f"the body came too slowly: {seconds:g} s are allowed"
+    return Problem(408, "too-slow", detail, headers={"Connection": "close"})
 
 
 def _too_large(most: int) -> Problem:

@@ -56,7 +56,7 @@ class Messages:
     """Takes a stream of msgpack apart as it comes; a message may have `most` bytes."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._fed = most, 0
+        self._most, self._fed, self._taken = most, 0, 0
         self._unpacker = msgpack.Unpacker(
             raw=False,
             strict_map_key=True,
@@ -77,6 +77,7 @@ class Messages:
                 self._fed += len(piece)
                 self._unpacker.feed(piece)
                 for value in self._unpacker:
+                    self._taken = self._unpacker.tell()
                     yield _shallow(value, DEPTH + 1)
         except msgpack.exceptions.BufferFull:
             raise Unreadable(f"a message of more than {self._most} bytes") from None
@@ -87,7 +88,7 @@ class Messages:
 
     def whole(self) -> bool:
         """Whether the last message was not cut off."""
-        return bool(self._unpacker.tell() == self._fed)
+        return bool(self._taken == self._fed)
 
 
 def _shallow(value: Any, brackets: int) -> Any:

@@ -39,6 +39,8 @@ from rules_dsl.program import Program
 ACTIVATION_TYPE = "lexwatt/activation/v1"
 MARK = b'"predicateType":"lexwatt/activation/v1"'
 OPEN = 16
+READINGS = ("measured", "estimated")
+FOREVER_MS = 2**62
 LAPSE = timedelta(days=1)
 FURTHEST = timedelta(days=366)
 
@@ -57,9 +59,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Edition:
-    """A rule set ready to judge by. `document` is the digest that records of single commands name.
-
-    `guard` and `quick` decide, in the one thread that records; `watcher` and `glance` judge what is only asked.
+    """A rule set ready to judge by. `document` is the digest that records of single commands name, `fresh_ms` each
+    reading's greatest usable age. `guard` and `quick` decide, in the one thread that records; `watcher` and `glance`
+    judge what is only asked.
     """
 
     choice: Choice
@@ -68,6 +70,7 @@ class Edition:
     document: str
     forms: Forms
     registered: Mapping[str, Mapping[str, Value]]
+    fresh_ms: Mapping[str, int]
     guard: Guard
     quick: Quick
     watcher: Guard
@@ -108,20 +111,21 @@ def compile_edition(
     vocabulary = core.declared()
     registered = {u.id: read(vocabulary, u.inputs()).values for u in fleet.units.values()}
     made = forms(core, program, fleet)
+    read_of = {n: d for n, d in vocabulary.items() if d.role in READINGS}
+    fresh = {n: FOREVER_MS if d.stale is None else int(d.stale * 1000) for n, d in read_of.items()}
     decides = guard(Rules(core, choice.on, prove(core)))
     asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
-    return Edition(
-        choice, core, vocabulary, document_of, made, registered, decides, Quick(decides), asked, Quick(asked)
-    )
+    judges = (decides, Quick(decides), asked, Quick(asked))
+    return Edition(choice, core, vocabulary, document_of, made, registered, fresh, *judges)
 
 
-@lru_cache(maxsize=64)
 def digests(choice: Choice) -> tuple[str, str]:
     """The digests of core and of single commands' rule set document. Raises as `compile_edition`."""
     _, core, document_of = _read(choice)
     return core.digest, document_of
 
 
+@lru_cache(maxsize=4)
 def _read(choice: Choice) -> tuple[Program, Core, str]:
     unknown = [name for name in choice.packs if name not in packs()]
     if unknown or not choice.packs:
