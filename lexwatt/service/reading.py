@@ -96,7 +96,7 @@ def _shallow(value: Any, brackets: int) -> Any:
     if brackets <= DEPTH:
         return value
     level = [value]
-    for _ in range(DEPTH + 1):
+    for _ in range(DEPTH):
         level = [
             item
             for node in level

@@ -1,4 +1,4 @@
-"""A service of the example site as tests need it: its settings, tokens of a token server of ours, clients in process."""
+"""A service of the example site as tests need it: settings, tokens of a server of ours, clients in process."""
 
 from __future__ import annotations
 
