@@ -41,6 +41,7 @@ UNITS = (
 )
 """Units that requests may use, where the rules' own unit is of their kind."""
 FURTHEST = Fraction(10) ** 40
+TOLD = ("measured", "estimated", "scheduled")
 MOST_MS = 86_400_000
 LONGEST_DEADLINE_MS = 60_000
 MEMBERS = 1000
@@ -110,7 +111,13 @@ def _made(title: str, text: str | None, base: Any = Form, /, **fields: Any) -> A
 
 
 def _command(vocabulary: Mapping[str, Declared], names: Iterable[str], registered: frozenset[str]) -> Any:
-    told = [n for n in names if n != COMMANDED and n not in registered]
+    # What rules in force do not speak of is taken all the same: clients need not change as rules do.
+    spoken = set(names)
+    told = [
+        n
+        for n, d in vocabulary.items()
+        if n != COMMANDED and n not in registered and (n in spoken or (d.subject == "unit" and d.role in TOLD))
+    ]
     ageing = [n for n in told if vocabulary[n].stale is not None]
     state = _of_quantities("UnitState", "What is measured, estimated and scheduled.", vocabulary, told)
     ages = _made(
@@ -178,11 +185,18 @@ def _subject(
 
 
 def _union(point: str, made: Sequence[type[Form]]) -> Any:
+    if not made:
+        none = Annotated[Identity, AfterValidator(_nothing)]
+        made = [_made(f"Nothing{point.capitalize()}", "No rule in force is checked here.", subject=(none, ...))]
     together: Any = made[0]
     for form in made[1:]:
         together = together | form
     kind: Any = Annotated[together, Discriminator("subject")] if len(made) > 1 else together
     return _made(f"{point.capitalize()}Check", f"What is checked at the {point}.", RootModel[kind])
+
+
+def _nothing(subject: str) -> str:
+    raise ValueError("no rule in force is checked here")
 
 
 def _of_quantities(

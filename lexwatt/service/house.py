@@ -115,7 +115,7 @@ class House:
 
     def _compiled(self, choice: Choice) -> Edition:
         if choice not in self._editions:
-            made = compile_edition(choice, self.fleet, self._guard, self._prove)
+            made = compile_edition(choice, self.fleet, self._guard, self._prove, self.folder.keep_rules)
             self._editions[choice] = made
         return self._editions[choice]
 

@@ -33,6 +33,7 @@ from lexwatt.site import Rules
 from proofs.checker.canonical_json import dumps
 from proofs.checker.receipt import STATEMENT_TYPE
 from proofs.ledger import Entry, Ledger
+from proofs.theorems import Answer
 from rules_dsl.diagnostics import RulesError
 from rules_dsl.program import Program
 
@@ -104,10 +105,17 @@ class Change:
 
 
 def compile_edition(
-    choice: Choice, fleet: Fleet, guard: Callable[[Rules], Guard], prove: Callable[[Core], Any]
+    choice: Choice,
+    fleet: Fleet,
+    guard: Callable[[Rules], Guard],
+    prove: Callable[[Core], tuple[Answer, ...]],
+    keep: Callable[[str, bytes], None],
 ) -> Edition:
-    """The edition of a choice. Raises `Problem` for packs that do not exist or do not compile for that day."""
-    program, core, document_of = _read(choice)
+    """The edition of a choice; `keep` stores its document.
+
+    Raises `Problem` for packs that do not exist or do not compile for that day.
+    """
+    program, core, data = _read(choice)
     vocabulary = core.declared()
     registered = {u.id: read(vocabulary, u.inputs()).values for u in fleet.units.values()}
     made = forms(core, program, fleet)
@@ -116,17 +124,18 @@ def compile_edition(
     decides = guard(Rules(core, choice.on, prove(core)))
     asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
     judges = (decides, Quick(decides), asked, Quick(asked))
-    return Edition(choice, core, vocabulary, document_of, made, registered, fresh, *judges)
+    keep(document_digest(data), data)
+    return Edition(choice, core, vocabulary, document_digest(data), made, registered, fresh, *judges)
 
 
 def digests(choice: Choice) -> tuple[str, str]:
     """The digests of core and of single commands' rule set document. Raises as `compile_edition`."""
-    _, core, document_of = _read(choice)
-    return core.digest, document_of
+    _, core, data = _read(choice)
+    return core.digest, document_digest(data)
 
 
 @lru_cache(maxsize=4)
-def _read(choice: Choice) -> tuple[Program, Core, str]:
+def _read(choice: Choice) -> tuple[Program, Core, bytes]:
     unknown = [name for name in choice.packs if name not in packs()]
     if unknown or not choice.packs:
         errors = [(f"packs.{choice.packs.index(n)}", f"not one of {', '.join(packs())}") for n in unknown[:1]]
@@ -134,7 +143,7 @@ def _read(choice: Choice) -> tuple[Program, Core, str]:
     try:
         program = load(choice.packs)
         core = to_core(program, choice.on)
-        return program, core, document_digest(document(lower(of_one(core, "unit", "command"))))
+        return program, core, document(lower(of_one(core, "unit", "command")))
     except (RulesError, CannotLower) as error:
         found = [d.message for d in error.diagnostics[:3]] if isinstance(error, RulesError) else [str(error)]
         raise Problem(422, "rules-do-not-compile", "; ".join(found)) from None
