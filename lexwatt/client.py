@@ -326,7 +326,7 @@ class Client:
         ends = time.monotonic() + (self._timeout if deadline_ms is None else deadline_ms / 1000)
         for attempt in range(1, self._tries + 1):
             failure: ServiceError
-            wait = random.uniform(0, 0.05 * 2**attempt)  # noqa: S311 - jitter, no secret
+            wait = random.uniform(0, 0.05 * 2**attempt)  # noqa: S311 - jitter, no secret  # nosec B311  # jitter, no secret
             try:
                 extra = dict(head or {})
                 if deadline_ms is not None:

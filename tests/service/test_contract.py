@@ -1,4 +1,4 @@
-"""The description of the service is what the service does: asked at random by it, nothing breaks and nothing differs."""
+"""The description of the service is what the service does: asked at random by it, nothing breaks or differs."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ def described(folder: Path) -> Any:
     return schemathesis.openapi.from_asgi("/openapi.json", made), made
 
 
+def asking(counts: dict[int, int]) -> Any:
+    """Asks a case, counts its status and holds the answer against the description."""
+
+    def ask(case: Any) -> None:
+        response = case.call(headers=bearer())
+        counts[response.status_code] = counts.get(response.status_code, 0) + 1
+        if response.status_code == 503:
+            # Compiling other rules may be busy; that is described, and no fault.
+            assert response.headers["retry-after"]
+            return
+        case.validate_response(response, checks=CHECKS)
+
+    return ask
+
+
 def campaign(folder: Path, examples: int) -> dict[str, dict[int, int]]:
     """Asks each operation so many times; how often each status came."""
     schema, made = described(folder)
@@ -49,18 +64,10 @@ def campaign(folder: Path, examples: int) -> dict[str, dict[int, int]]:
         good = operation.as_strategy()
         bad = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
 
-        def ask(case: Any, counts: dict[int, int] = counts) -> None:
-            response = case.call(headers=bearer())
-            counts[response.status_code] = counts.get(response.status_code, 0) + 1
-            if response.status_code == 503:
-                # Compiling other rules may be busy; that is described, and no fault.
-                assert response.headers["retry-after"]
-                return
-            case.validate_response(response, checks=CHECKS)
-
+        ask = asking(counts)
         for strategy in (good, bad):
+            run = hypothesis.given(case=strategy)(ask)
             try:
-                run = hypothesis.given(case=strategy)(ask)
                 hypothesis.seed(6)(
                     hypothesis.settings(
                         max_examples=examples,
@@ -78,11 +85,13 @@ def campaign(folder: Path, examples: int) -> dict[str, dict[int, int]]:
 
 
 def test_asked_at_random_nothing_breaks_the_contract(tmp_path: Path) -> None:
-    seen = campaign(tmp_path, 12)
+    seen = campaign(tmp_path, 8)
     assert len(seen) == 16
-    assert not [path for path, counts in seen.items() if any(status == 500 for status in counts)]
-    answered = [path for path, counts in seen.items() if 200 in counts]
-    assert {"POST /v1/commands:check", "POST /v1/commands:admit", "POST /v1/bids:check"} & set(answered) or answered
+    assert not [path for path, counts in seen.items() if any(status >= 500 and status != 503 for status in counts)]
+    answered = {path for path, counts in seen.items() if 200 in counts}
+    assert {"POST /v1/bids:check", "POST /v1/schedules:check", "GET /v1/rulesets", "GET /v1/records"} <= answered
+    refused = {path for path, counts in seen.items() if 422 in counts}
+    assert {"POST /v1/commands:check", "POST /v1/commands:admit", "POST /v1/rulesets:propose"} <= refused
 
 
 @pytest.mark.slow
@@ -99,8 +108,8 @@ def test_the_examples_of_the_description_work(shared: TestClient, name: str) -> 
     for example in described["examples"].values():
         status = shared.post(path, json=example["value"]).status_code
         # A seal, a proposal and a rule set to go back to are not at hand; the forms are right.
-        assert status in (200, 404, 409), (name, status)
-        assert (status == 200) == (name.endswith((":check", ":admit", ":propose")) and name != "x") or status == 409
+        expected = (200,) if name.endswith((":check", ":admit", ":propose")) else (403, 404, 409)
+        assert status in expected, (name, status)
 
 
 def test_the_description_is_whole_json_schema(shared: TestClient) -> None:
