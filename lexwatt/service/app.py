@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from compiler.core import Core
 from lexwatt.service import answers
@@ -83,6 +84,21 @@ PROBLEMS = {
 }
 
 
+class Application(FastAPI):
+    """FastAPI, past whose middleware the operations go: they answer every error themselves, and it costs a verdict."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers an operation at a fixed path at once; all else goes FastAPI's way."""
+        endpoint = None
+        if scope["type"] == "http":
+            endpoint = self.state.straight.get((scope["method"], scope["path"]))
+        if endpoint is None:
+            await super().__call__(scope, receive, send)
+            return
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
 def create_app(
     settings: Settings,
     prove: Callable[[Core], tuple[Answer, ...]] | None = None,
@@ -101,7 +117,7 @@ def create_app(
         yield
         house.close()
 
-    app = FastAPI(
+    app = Application(
         title="Lexwatt",
         version="1",
         description=ABOUT,
@@ -111,11 +127,15 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.house = house
+    app.state.straight = {}
     app.router.route_class = Straight
     for operation in operations():
+        endpoint = _endpoint(house, operation)
+        if "{" not in operation.path:
+            app.state.straight[operation.method, operation.path] = endpoint
         app.router.add_api_route(
             operation.path,
-            _endpoint(house, operation),
+            endpoint,
             methods=[operation.method],
             name=operation.name,
             summary=(operation.answer.__doc__ or operation.name).splitlines()[0],
@@ -153,7 +173,8 @@ def _openapi(app: FastAPI, house: House) -> dict[str, Any]:
     takes = {o.name: o.form(edition) for o in table if o.form is not None}
     models: list[tuple[type[BaseModel], Any]] = []
     models += [(m, "validation") for m in dict.fromkeys(takes.values())]
-    models += [(m, "serialization") for m in dict.fromkeys((*ANSWERS.values(), answers.ProblemDetails))]
+    gives: tuple[type[BaseModel], ...] = (*ANSWERS.values(), answers.ProblemDetails)
+    models += [(m, "serialization") for m in dict.fromkeys(gives)]
     keys, together = models_json_schema(models, ref_template=REF)
     components = found.setdefault("components", {})
     components["schemas"] = together["$defs"]

@@ -83,11 +83,12 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     vocabulary = core.declared()
     registered = frozenset(n for u in fleet.units.values() for n in u.inputs())
     command = _command(vocabulary, of_one(core, "unit", "command").names(), registered)
+    several: Any = Annotated[list[command], Field(min_length=1, max_length=MEMBERS)]
     pool = _made(
         "PoolCommand",
         "Proposed set points of every member of a pool, which stand or fall together.",
         pool=(Identity, Field(description="the pool", examples=list(fleet.pools())[:1] or ["homes"])),
-        commands=(Annotated[list[command], Field(min_length=1, max_length=MEMBERS)], ...),
+        commands=(several, ...),
         deadline_ms=(Deadline | None, Field(None, description="as for one command")),
     )
     judged: dict[str, type[RootModel[Any]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import ssl
@@ -153,7 +154,14 @@ def _wanted(settings: Settings) -> int:
     return ssl.CERT_OPTIONAL if settings.tokens else ssl.CERT_REQUIRED
 
 
+def settle() -> None:
+    """Keeps the collector from looking through all that was loaded at the start, which would hold up requests."""
+    gc.collect()
+    gc.freeze()
+
+
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serves until it is told to stop."""
     quiet(settings, logging.StreamHandler())
+    settle()
     uvicorn.Server(config(app, settings)).run()
