@@ -83,7 +83,7 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     vocabulary = core.declared()
     registered = frozenset(n for u in fleet.units.values() for n in u.inputs())
     command = _command(vocabulary, of_one(core, "unit", "command").names(), registered)
-    several: Any = Annotated[list[command], Field(min_length=1, max_length=MEMBERS)]
+    several: Any = Annotated[list[command], Field(min_length=1, max_length=MEMBERS)]  # type: ignore[valid-type]
     pool = _made(
         "PoolCommand",
         "Proposed set points of every member of a pool, which stand or fall together.",
