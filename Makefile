@@ -66,6 +66,7 @@ nightly: $(STAMP) checkers
 bench: $(STAMP)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.kernel
+	$(BIN)/python -m bench.guard
 	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.editor
 	$(BIN)/python -m bench.service

@@ -48,7 +48,7 @@ def split(facts: FactSet, atom: Atom, commanded: int) -> tuple[list[tuple[int, i
     slope: list[tuple[int, int | None]] = []
     rest: list[tuple[int, int]] = []
     for i, a in atom.terms:
-        pair = (i,) if i < len(facts.variables) else facts.products[i - len(facts.variables)][1:]
+        pair: tuple[int, ...] = (i,) if i < len(facts.variables) else facts.products[i - len(facts.variables)][1:]
         if pair == (commanded,):
             slope.append((a, None))
         elif commanded not in pair:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
-from compiler.core import canonical
+from compiler.core import CoreRule, canonical
 from compiler.facts import Fact, FactSet
 
 
-def document(facts: FactSet) -> bytes:
-    """The canonical bytes of the document (`docs/architecture.md`, Rule set document)."""
+def document(facts: FactSet, interpreted: Sequence[tuple[CoreRule, str]] = ()) -> bytes:
+    """The canonical bytes of the document (`docs/architecture.md`, Rule set document).
+
+    `interpreted` are the rules that facts cannot express, each with the reason: they are named, not written out.
+    """
+    beside = {"interpreted": [_named(rule, why) for rule, why in interpreted]} if interpreted else {}
     return canonical(
         {
             "type": "lexwatt/ruleset/v1",
@@ -40,8 +45,14 @@ def document(facts: FactSet) -> bytes:
                 }
                 for r in facts.rules
             ],
+            **beside,
         }
     )
+
+
+def _named(rule: CoreRule, why: str) -> dict[str, Any]:
+    told = {"id": rule.id, "title": rule.title, "clause": rule.clause, "evidence": rule.evidence}
+    return {**told, "blocks": rule.blocks, "why": why}
 
 
 def document_digest(data: bytes) -> str:

@@ -193,6 +193,25 @@ class Communications(_Form):
     modbus_register_current: NotNegative
 
 
+class TwinFigures(_Form):
+    """What a twin needs beyond the data sheet's own form; each may be left out and is then assumed
+    (`guardrails.cells`). Voltages and currents are the whole pack's, temperatures degC."""
+
+    cells_in_series: Annotated[Exact, Field(ge=1, le=2000, multiple_of=Fraction(1))] | None = None
+    cells_in_parallel: Annotated[Exact, Field(ge=1, le=2000, multiple_of=Fraction(1))] | None = None
+    resistances_of: Literal["pack", "module", "cell"] | None = None
+    min_voltage_v: Positive | None = None
+    max_voltage_v: Positive | None = None
+    max_discharge_current_a: Positive | None = None
+    max_charge_current_a: Positive | None = None
+    reference_temperature_c: Exact | None = None
+    activation_energy_kj_per_mol: NotNegative | None = None
+    charge_temperature_c: tuple[Exact, Exact] | None = None
+    discharge_temperature_c: tuple[Exact, Exact] | None = None
+    heat_capacity_kj_per_k: Positive | None = None
+    cooling_time_min: Positive | None = None
+
+
 class BatteryModel(_Form):
     """A battery data sheet."""
 
@@ -205,6 +224,7 @@ class BatteryModel(_Form):
     equivalent_circuit_model: Circuit
     dispatch_constraints: Constraints
     communications: Communications
+    twin: TwinFigures | None = None
 
     @model_validator(mode="after")
     def _covered(self) -> BatteryModel:
@@ -232,6 +252,7 @@ class Registration(_Form):
     rfg_adopted: Annotated[bool, BeforeValidator(lambda v: {"yes": True, "no": False}.get(v, v))]
     fcr_reserved_kw: NotNegative = Fraction(0)
     fast_frequency: Annotated[bool, BeforeValidator(lambda v: {"yes": True, "no": False}.get(v, v))] = False
+    twin: Annotated[bool, BeforeValidator(lambda v: {"yes": True, "no": False}.get(v, v))] = False
     phase: Literal["three_phase", "L1", "L2", "L3"] = "three_phase"
     pool: str | None = None
     modbus_tcp: ModbusTcp | None = None
@@ -275,6 +296,8 @@ class Unit:
     recommended: tuple[Fraction, Fraction]
     fast_frequency: bool
     wset_sf: int
+    twin_required: bool = False
+    battery: BatteryModel | None = None
 
     def inputs(self) -> dict[str, str | bool]:
         """The registration in the vocabulary's names, as texts with units."""
@@ -295,6 +318,7 @@ class Unit:
             "soc_recommended_min": f"{decimal(self.recommended[0] * 100)} %",
             "soc_recommended_max": f"{decimal(self.recommended[1] * 100)} %",
             "fast_frequency_service": self.fast_frequency,
+            "twin_required": self.twin_required,
         }
 
 
@@ -374,6 +398,8 @@ def _unit(path: Path, identity: str, reg: Registration, found: tuple[Asset, Frac
     ramp = need("ramp_rate", limits.ramp_rate if limits else None, reg.ramp_rate)
     dead = need("command_setpoint_deadband", reg.command_setpoint_deadband, deadband)
     window = model.doD_soc_limits.recommended_window if model else (max(low), min(high))
+    if reg.twin and model is None:
+        raise FleetError(f"{path.name}: units.{identity}.twin needs a battery data sheet, and battery is missing")
     # Where two papers limit the same thing, the tighter one counts.
     return Unit(
         identity,
@@ -395,6 +421,8 @@ def _unit(path: Path, identity: str, reg: Registration, found: tuple[Asset, Frac
         (window[0] / 100, window[1] / 100),
         reg.fast_frequency,
         reg.wset_sf,
+        reg.twin,
+        model,
     )
 
 

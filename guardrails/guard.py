@@ -1,42 +1,44 @@
 """The guard: nothing reaches a device but what it admitted, and what it admitted is on record first.
 
 It judges the command in the device's own integers, once by the facts that records and proofs name and once by the
-reference interpreter; where the two disagree, nothing is sent.
+reference interpreter; where the two disagree, nothing is sent. What becomes of a violation is the policy's to say
+(`guardrails/settle.py`). A service class may declare that its records are made after the act; the record then says so.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 from compiler.core import Core
 from compiler.document import document, document_digest
-from compiler.facts import FactSet, RuleFact, holds
 from compiler.inputs import in_range
 from compiler.instance import Instance, of_one, of_pool
 from compiler.lower import lower
-from compiler.to_exact import Finding, Subject, Unusable, Value, Verdict, judge
-from guardrails.repair import closest_command
+from compiler.to_exact import Finding, Unusable, Value, Verdict
+from guardrails.case import FAILING, Case, Rules, distance, judge_facts, steps_of
+from guardrails.policy import UNGUIDED, GuardPolicy, budget_s, check_names
 from guardrails.seal import Admitted, Codec, Frame, Sealer
+from guardrails.settle import PROOF_S, Question, Settled
 from guardrails.state import NANO
-from proofs.checker.certificate import refutes
-from proofs.checker.decision import Document, decision_problem, parse_document
-from proofs.encode import to_bytes
-from proofs.ledger import Ledger
+from proofs.checker.merkle import leaf_hash
+from proofs.checker.policy import AFTER, BEFORE
+from proofs.ledger import Entry, Ledger
 from proofs.maker import Satisfiable, Undecided, decision_certificate
-from proofs.nearest import nearest
 from proofs.record import statement
 from rules_dsl.units import decimal
 
 COMMANDED = "active_power"
-PROOF_S = 0.4
-"""How long the search for one certificate of a repair may take; a wider gap is shown when it is not enough."""
-BLOCKING = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
+NOT_YET = -1
+"""The place in the ledger of a record that is made after the act."""
+
+Later = Callable[[Sequence[bytes]], "Future[tuple[Entry, ...]]"]
+"""Takes records that need not be durable before the act; the future tells when they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Request:
     """A proposed set point for one unit.
 
     `active_power` in W, or why it cannot be used; `state` as `state.snapshot` gives it; `deadline_ns` on the monotonic
-    clock; `tolerance` is how far, in W, the guard may move the command (None: as far as it takes).
+    clock; `tolerance` is how far, in W, the guard may move the command (None: as far as it takes). `service` is a
+    service class of the policy; its latency budget runs from `asked_ns` (None: from when the guard gets the request).
     """
 
     unit: str
@@ -53,6 +56,8 @@ class Request:
     codec: Codec
     deadline_ns: int
     tolerance: int | None = None
+    service: str | None = None
+    asked_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Decision:
     """What became of the requests of one unit or one pool.
 
     `requested` and `command` are W by unit; `admitted` holds a sealed command for each unit, or nothing when refused.
-    `index` is the record's place in the ledger.
+    `index` is the record's place in the ledger, `NOT_YET` where it is made after the act: then `pending` tells it.
+    `yielded` are the tiers that gave way.
     """
 
     id: str
@@ -72,26 +78,8 @@ class Decision:
     admitted: tuple[Admitted, ...]
     index: int
     ruleset: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    instance: Instance
-    facts: FactSet
-    document: bytes
-    digest: str
-
-
-@dataclass(slots=True)
-class _Case:
-    """One decision in the making."""
-
-    rules: _Rules
-    values: dict[str, Value]
-    requested: dict[str, int | None]
-    grid: dict[str, int]
-    codecs: dict[str, Codec]
-    units: dict[str, str]
+    yielded: tuple[str, ...] = ()
+    pending: Future[tuple[Entry, ...]] | None = None
 
 
 class Guard:
@@ -106,12 +94,24 @@ class Guard:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         theorems: Sequence[str] = (),
         keep: Callable[[str, bytes], None] = lambda digest, data: None,
+        policy: GuardPolicy = UNGUIDED,
+        later: Later | None = None,
     ) -> None:
-        """`keep` stores each rule set document under its digest, for whoever checks receipts later."""
+        """`keep` stores each rule set document, and the policy's, under its digest for whoever checks receipts later.
+
+        `later` takes records of service classes that act first; without it those are recorded first too. Raises
+        `PolicyError` where the policy names what the rules do not know.
+        """
+        check_names(policy.says, core)
+        if policy.says.digest is not None:
+            keep(policy.says.digest, policy.document)
         self.core = core
         self._ledger, self._sealer, self._clock, self._wall = ledger, sealer, clock_ns, wall
         self._theorems, self._keep = list(theorems), keep
-        self._cache: dict[object, _Rules] = {}
+        self.policy, self._later = policy.says, later
+        services = (policy.says.services or {}).items()
+        self._budgets = {n: int(budget_s(core, s.latency) * NANO) for n, s in services if s.latency is not None}
+        self._cache: dict[object, Rules] = {}
         self._sequence = len(ledger)
 
     def resume(self) -> None:
@@ -121,17 +121,17 @@ class Guard:
     def check(self, request: Request) -> tuple[Finding, ...]:
         """Findings of every rule that one unit's set point does not comply with; nothing is recorded or admitted."""
         case = self._one(self._checked(request))
-        return self._judge(case, {n: v for n, v in case.requested.items() if v is not None})
+        return case.failing({n: v for n, v in case.requested.items() if v is not None})
 
     def decide(self, request: Request) -> Decision:
         """The decision on one unit's set point."""
         request = self._checked(request)
         return self._decide(request.unit, "unit", self._one(request), [request])
 
-    def _one(self, request: Request) -> _Case:
+    def _one(self, request: Request) -> Case:
         rules = self._cached("unit", lambda: of_one(self.core, "unit", "command"))
         state = {n: v for n, v in request.state.items() if n != COMMANDED}
-        return _Case(
+        return Case(
             rules,
             state,
             {COMMANDED: _on_grid(request.active_power, request.codec)},
@@ -159,7 +159,7 @@ class Guard:
             values |= {f"{r.unit}.{n}": v for n, v in r.state.items() if n != COMMANDED}
             requested[name] = _on_grid(r.active_power, r.codec)
             grid[name], codecs[name], units[name] = r.codec.grid[COMMANDED], r.codec, r.unit
-        return self._decide(pool, "pool", _Case(rules, values, requested, grid, codecs, units), requests)
+        return self._decide(pool, "pool", Case(rules, values, requested, grid, codecs, units), requests)
 
     def _checked(self, request: Request) -> Request:
         """The request with a set point outside the vocabulary's range, or of no exact type, marked unusable."""
@@ -170,55 +170,70 @@ class Guard:
             request if isinstance(value, Unusable) else replace(request, active_power=Unusable("not an exact number"))
         )
 
-    def _cached(self, key: object, make: Callable[[], Instance]) -> _Rules:
+    def _cached(self, key: object, make: Callable[[], Instance]) -> Rules:
         if key not in self._cache:
             instance = make()
             facts = lower(instance)
             data = document(facts)
-            self._cache[key] = _Rules(instance, facts, data, document_digest(data))
+            self._cache[key] = Rules(instance, facts, data, document_digest(data))
             self._keep(self._cache[key].digest, data)
         return self._cache[key]
 
-    def _decide(self, identity: str, subject: str, case: _Case, requests: Sequence[Request]) -> Decision:
-        deadline_ns = min(r.deadline_ns for r in requests)
+    def _decide(self, identity: str, subject: str, case: Case, requests: Sequence[Request]) -> Decision:
+        service, deadline_ns = self._terms(requests)
         tolerances = [r.tolerance for r in requests if r.tolerance is not None]
-        command: dict[str, int] | None = None
-        findings: tuple[Finding, ...] = ()
         unusable = [r for r in requests if isinstance(r.active_power, Unusable)]
-        if unusable:
+        asked = None if unusable else {n: v for n, v in case.requested.items() if v is not None}
+        base = self._base(identity, subject, case)
+        findings: tuple[Finding, ...] = ()
+        if asked is None:
             assert isinstance(unusable[0].active_power, Unusable)
             reason = f"{COMMANDED} of {unusable[0].unit} is {unusable[0].active_power.reason}"
-        elif self._clock() > deadline_ns:
-            reason = "the deadline had passed before the decision"
         else:
-            asked = {n: v for n, v in case.requested.items() if v is not None}
-            findings = self._judge(case, asked)
-            blocking = [f for f in findings if f.rule.blocks and f.verdict in BLOCKING]
-            if not blocking:
-                command, reason = asked, "complies with every rule"
-            elif any(f.verdict is Verdict.CANNOT_TELL for f in blocking):
-                reason = _why(next(f for f in blocking if f.verdict is Verdict.CANNOT_TELL))
-            else:
-                command = self._closest(case, asked)
-                reason = _why(min(blocking, key=lambda f: f.rule.id))
-                if command is None:
-                    reason += "; no compliant command was found"
-                elif tolerances and _distance(command, asked) > min(tolerances):
-                    away = _distance(command, asked)
-                    reason += f"; the closest compliant command is {away} W away, allowed are {min(tolerances)} W"
-                    command = None
-        outcome = "refused" if command is None else "admitted" if command == case.requested else "repaired"
-        frames = self._frames(case, command)
-        predicate = self._predicate(identity, subject, case, outcome, command, findings, reason, deadline_ns)
+            findings = case.failing(asked)
+            reason = _reason(findings)
+        settled = Settled(asked)
+        if self._clock() > deadline_ns:
+            settled, reason = Settled(None), "the deadline had passed before the decision"
+        elif asked is None or _blocked(findings):
+            settled = Question(case, self.policy, base).settle(asked, findings, min(tolerances, default=None))
+            reason += f"; {settled.why}" if settled.why else ""
+        predicate = self._predicate(base, case, settled, findings, reason, service)
+        predicate["certificate"] = self._certificate(case, predicate, settled)
+        frames = self._frames(case, settled.command)
+        now = self._clock()
+        if settled.command is not None and now > deadline_ns:
+            # Late is not sent: what was found stays on record.
+            settled, frames = Settled(None), ()
+            predicate = self._predicate(base, case, settled, findings, "the deadline passed while deciding", service)
         predicate["frames"] = {f.device: f.to_bytes().hex() for f in frames}
-        predicate["certificate"] = self._certificate(case, predicate, findings)
-        (entry,) = self._ledger.append([statement(predicate)])
+        predicate |= self._moments(now, deadline_ns)
+        return self._put_down(case, predicate, settled, findings, frames, deadline_ns)
+
+    def _put_down(
+        self,
+        case: Case,
+        predicate: dict[str, Any],
+        settled: Settled,
+        findings: tuple[Finding, ...],
+        frames: tuple[Frame, ...],
+        deadline_ns: int,
+    ) -> Decision:
+        """The record made and the commands sealed, in this order unless the service class says otherwise."""
+        record = statement(predicate)
+        pending = None
+        # INVARIANT: before a command exists that an adapter takes, its record is durable under a signed checkpoint; but
+        # for service classes whose records say that they were made after.
+        if predicate["recorded"] == BEFORE:
+            (entry,) = self._ledger.append([record])
+        else:
+            assert self._later is not None
+            entry, pending = Entry(NOT_YET, leaf_hash(record)), self._later([record])
         self._sequence += 1
-        # INVARIANT: the record is durable under a signed checkpoint before a command exists that an adapter takes.
         admitted = tuple(
             self._sealer.seal(
                 frame=frame,
-                command={COMMANDED: (command or {})[name]},
+                command={COMMANDED: (settled.command or {})[name]},
                 leaf_index=entry.index,
                 record_hash=entry.leaf_hash,
                 deadline_ns=deadline_ns,
@@ -226,41 +241,40 @@ class Guard:
             for frame, name in zip(frames, case.codecs, strict=False)
         )
         shown = {case.units[n]: v for n, v in case.requested.items()}
-        sent = None if command is None else {case.units[n]: v for n, v in command.items()}
-        return Decision(identity, outcome, shown, sent, findings, reason, admitted, entry.index, case.rules.digest)
-
-    def _judge(self, case: _Case, command: Mapping[str, int]) -> tuple[Finding, ...]:
-        """Findings of the rules that do not comply, interpreter and facts agreeing; a disagreement cannot be told."""
-        values = dict(case.values)
-        vocabulary = case.rules.instance.vocabulary
-        for name, watts in command.items():
-            values[name] = in_range(vocabulary[name], watts * vocabulary[name].resolution)
-        subject = Subject(values)
-        steps = _steps(case, values)
-        out = []
-        for rule, fact in zip(case.rules.instance.rules, case.rules.facts.rules, strict=True):
-            finding = judge(rule, subject)
-            if finding.verdict is not judge_facts(case.rules.facts, fact, steps):
-                finding = Finding(rule, Verdict.CANNOT_TELL, None, (("rule", "judged differently by two methods"),))
-            if finding.verdict in BLOCKING:
-                out.append(finding)
-        return tuple(out)
-
-    def _closest(self, case: _Case, asked: Mapping[str, int]) -> dict[str, int] | None:
-        positions = case.rules.facts.index()
-        found = closest_command(
-            case.rules.facts,
-            _steps(case, case.values),
-            {positions[n]: v for n, v in asked.items()},
-            {positions[n]: g for n, g in case.grid.items()},
+        sent = None if settled.command is None else {case.units[n]: v for n, v in settled.command.items()}
+        return Decision(
+            predicate["id"],
+            predicate["outcome"],
+            shown,
+            sent,
+            findings,
+            predicate["reason"],
+            admitted,
+            entry.index,
+            case.rules.digest,
+            tuple(y.tier for y in settled.yielded),
+            pending,
         )
-        if found is None:
-            return None
-        command = {n: found[positions[n]] for n in asked}
-        # The search only proposes: what it found is judged like any other command.
-        return None if any(f.rule.blocks for f in self._judge(case, command)) else command
 
-    def _frames(self, case: _Case, command: Mapping[str, int] | None) -> tuple[Frame, ...]:
+    def _terms(self, requests: Sequence[Request]) -> tuple[str | None, int]:
+        """The service class and the deadline of a decision: the earliest, or where a latency budget ends before it.
+
+        Raises `ValueError` where the policy has no such class, or members of a pool have different ones.
+        """
+        services = {r.service for r in requests}
+        if len(services) > 1:
+            raise ValueError("the members of a pool have different service classes")
+        (service,) = services
+        if service is not None and service not in (self.policy.services or {}):
+            raise ValueError(f"the policy has no service class `{service}`")
+        deadline_ns = min(r.deadline_ns for r in requests)
+        if service in self._budgets:
+            now = self._clock()
+            asked_ns = min(now if r.asked_ns is None else r.asked_ns for r in requests)
+            deadline_ns = min(deadline_ns, asked_ns + self._budgets[service])
+        return service, deadline_ns
+
+    def _frames(self, case: Case, command: Mapping[str, int] | None) -> tuple[Frame, ...]:
         frames = []
         for name, watts in (command or {}).items():
             frame = case.codecs[name].encode({COMMANDED: watts})
@@ -269,116 +283,109 @@ class Guard:
             frames.append(frame)
         return tuple(frames)
 
-    def _predicate(
-        self,
-        identity: str,
-        subject: str,
-        case: _Case,
-        outcome: str,
-        command: Mapping[str, int] | None,
-        findings: Sequence[Finding],
-        reason: str,
-        deadline_ns: int,
-    ) -> dict[str, Any]:
-        now = self._wall()
-        left = timedelta(microseconds=(deadline_ns - self._clock()) // 1000)
+    def _base(self, identity: str, subject: str, case: Case) -> dict[str, Any]:
+        """What the record says of the question."""
         state: dict[str, Any] = {}
         unusable: dict[str, str] = {}
-        steps = _steps(case, case.values)
+        steps = case.steps()
         for i, variable in enumerate(case.rules.facts.variables):
             if variable.name in case.requested:
                 continue
             if i in steps:
-                state[variable.name] = _plain(steps[i])
+                state[variable.name] = plain(steps[i])
             else:
                 state[variable.name] = None
                 value = case.values.get(variable.name, Unusable("missing"))
                 assert isinstance(value, Unusable)
                 unusable[variable.name] = value.reason
-        known = None not in case.requested.values()
         return {
             "ruleset": case.rules.digest,
             "subject": subject,
             "id": identity,
             "sequence": self._sequence,
-            "at": _instant(now),
-            "deadline": _instant(now + left),
             "state": state,
             "unusable": unusable,
-            "requested": dict(case.requested) if known else None,
+            "requested": None if None in case.requested.values() else dict(case.requested),
             "grid": dict(case.grid),
-            "outcome": outcome,
+            "rows": [],
+        }
+
+    def _predicate(
+        self,
+        base: Mapping[str, Any],
+        case: Case,
+        settled: Settled,
+        findings: Sequence[Finding],
+        reason: str,
+        service: str | None,
+    ) -> dict[str, Any]:
+        """The record but for its moments, frames and certificate."""
+        command = settled.command
+        sent = "repaired" if command != base["requested"] else "admitted"
+        late = service is not None and (self.policy.services or {})[service].record == AFTER
+        return {
+            **base,
+            "at": "",
+            "deadline": "",
+            "outcome": "refused" if command is None else "fallback" if settled.fallback else sent,
             "command": None if command is None else dict(command),
-            "findings": [
-                {
-                    "rule": f.rule.id,
-                    "clause": f.rule.clause,
-                    "verdict": f.verdict.value,
-                    "margin": None if f.margin is None else decimal(f.margin / f.rule.unit.factor),
-                    "unit": f.rule.unit.text,
-                }
-                for f in findings
-            ],
+            "findings": [self.told(f) for f in findings],
             "reason": reason,
             "frames": {},
             "certificate": None,
             "gap": 0,
             "theorems": self._theorems,
+            "policy": self.policy.digest,
+            "service_class": service,
+            "recorded": AFTER if late and self._later is not None else BEFORE,
+            "yielded": [
+                {"tier": y.tier, "certificate": y.certificate, "findings": [self.told(f) for f in y.findings]}
+                for y in settled.yielded
+            ],
+            "interpreted": [],
+            "content": None,
         }
 
-    def _certificate(self, case: _Case, predicate: dict[str, Any], findings: Sequence[Finding]) -> str | None:
-        """Shows that a repair is the closest; sets the gap to what can be shown when that is less."""
-        if predicate["outcome"] != "repaired":
-            return None
-        asked, command = predicate["requested"], predicate["command"]
-        distance = sum(abs(command[n] - asked[n]) for n in asked)
-        if len(asked) == 1:
-            ((name, watts),) = asked.items()
-            problem = decision_problem(_parsed(case.rules.document), predicate)
-            blocking = [r.rule for r in case.rules.facts.rules if r.blocks]
-            first = [blocking.index(f.rule.id) for f in findings if f.rule.blocks]
-            facts = [lambda f=fact: f for fact in problem.facts[: len(blocking)]]  # type: ignore[misc]
-            ((low, high), _) = problem.box
-            assert low is not None and high is not None
-            tree = nearest((low, high), facts, first, watts, case.grid[name], distance)
-            if tree is not None and refutes(problem, tree):
-                return base64.b64encode(to_bytes(tree)).decode()
-        for gap in (0, *(max(g, 1) * len(asked) for g in (max(case.grid.values()),)), distance - 1):
-            predicate["gap"] = max(0, min(gap, distance - 1))
+    def told(self, finding: Finding) -> dict[str, Any]:
+        """A finding as it stands in a record."""
+        rule = finding.rule
+        return {
+            "rule": rule.id,
+            "clause": rule.clause,
+            "verdict": finding.verdict.value,
+            "margin": None if finding.margin is None else decimal(finding.margin / rule.unit.factor),
+            "unit": rule.unit.text,
+            "tier": self.policy.tier(rule.id),
+        }
+
+    def _moments(self, now_ns: int, deadline_ns: int) -> dict[str, str]:
+        """When the decision was made and when it was due, from one reading of the clock: their order is recorded."""
+        now = self._wall()
+        return {"at": _instant(now), "deadline": _instant(now + timedelta(microseconds=(deadline_ns - now_ns) // 1000))}
+
+    def _certificate(self, case: Case, predicate: dict[str, Any], settled: Settled) -> str | None:
+        """Shows that a repair is the closest, setting the gap to what can be shown when that is less; or that nothing
+        was admissible, where that can be shown in time."""
+        if predicate["outcome"] == "repaired":
+            asked, command = predicate["requested"], predicate["command"]
+            away = distance(command, asked)
+            for gap in (0, max(*case.grid.values(), 1) * len(asked), away - 1):
+                predicate["gap"] = max(0, min(gap, away - 1))
+                try:
+                    return self._shown(case, predicate)
+                except (Satisfiable, Undecided):
+                    continue
+            raise RuntimeError(f"no certificate for the repair of {predicate['id']}")
+        if settled.nothing:
             try:
-                return base64.b64encode(decision_certificate(case.rules.document, predicate, PROOF_S)).decode()
+                return self._shown(case, predicate)
             except (Satisfiable, Undecided):
-                continue
-        raise RuntimeError(f"no certificate for the repair of {predicate['id']}")
+                return None
+        return None
 
-
-@lru_cache(maxsize=64)
-def _parsed(data: bytes) -> Document:
-    return parse_document(data)
-
-
-def judge_facts(facts: FactSet, rule: RuleFact, steps: Mapping[int, Fraction]) -> Verdict:
-    """The verdict of the facts on exact values in steps; a variable without a value is unusable."""
-    values: dict[int, Fraction | int] = dict(steps)
-    for w, x, y in facts.products:
-        if x in steps and y in steps:
-            values[w] = steps[x] * steps[y]
-    if not facts.plain(rule.scope) <= steps.keys():
-        return Verdict.CANNOT_TELL
-    if not holds(rule.scope, values):
-        return Verdict.NOT_APPLICABLE
-    if not facts.plain(rule.body) <= steps.keys():
-        return Verdict.CANNOT_TELL
-    return Verdict.COMPLIES if holds(rule.body, values) else Verdict.VIOLATES
-
-
-def _steps(case: _Case, values: Mapping[str, Value]) -> dict[int, Fraction]:
-    out = {}
-    for i, variable in enumerate(case.rules.facts.variables):
-        value = values.get(variable.name)
-        if isinstance(value, Fraction):
-            out[i] = value / case.rules.instance.vocabulary[variable.name].resolution
-    return out
+    def _shown(self, case: Case, predicate: dict[str, Any]) -> str:
+        found = decision_certificate(case.rules.document, predicate, PROOF_S, self.policy)
+        return base64.b64encode(found).decode()
 
 
 def _on_grid(value: Value, codec: Codec) -> int | None:
@@ -389,8 +396,17 @@ def _on_grid(value: Value, codec: Codec) -> int | None:
     return int(value / step) * step
 
 
-def _distance(command: Mapping[str, int], asked: Mapping[str, int]) -> int:
-    return sum(abs(command[n] - asked[n]) for n in asked)
+def _blocked(findings: Sequence[Finding]) -> bool:
+    return any(f.rule.blocks and f.verdict in FAILING for f in findings)
+
+
+def _reason(findings: Sequence[Finding]) -> str:
+    """In one sentence: what stands in the way, what cannot be judged before what is violated."""
+    blocking = [f for f in findings if f.rule.blocks]
+    if not blocking:
+        return "complies with every rule"
+    untold = [f for f in blocking if f.verdict is Verdict.CANNOT_TELL]
+    return _why(untold[0] if untold else min(blocking, key=lambda f: f.rule.id))
 
 
 def _why(finding: Finding) -> str:
@@ -401,7 +417,8 @@ def _why(finding: Finding) -> str:
     return f"{finding.rule.id} is violated by {margin} {finding.rule.unit.text} ({finding.rule.clause})"
 
 
-def _plain(value: Fraction) -> int | str:
+def plain(value: Fraction) -> int | str:
+    """A value of a record: a whole number of steps, or `n/d` text."""
     return value.numerator if value.denominator == 1 else str(value)
 
 
@@ -409,4 +426,4 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-__all__ = ["COMMANDED", "NANO", "Decision", "Guard", "Request", "judge_facts"]
+__all__ = ["COMMANDED", "NANO", "NOT_YET", "Decision", "Guard", "Request", "judge_facts", "plain", "steps_of"]

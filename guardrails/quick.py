@@ -1,88 +1,33 @@
 """The guard's decision on one unit's command, without its reference's cost: the same verdicts, command and record.
 
-What a unit's registration decides is decided once. What is left of the facts and of the core is two generated functions
-over whole numbers, which have to agree; what is left of the record is a text with gaps. Whatever does not fit, such as a
-reading finer than its resolution, is left to `Guard.decide`, the reference that this is tested against byte for byte.
+What a unit's registration decides is decided once. What is left of the facts and of the core is two generated
+functions over whole numbers, which have to agree; what is left of the record is a text with gaps. Whatever does not
+fit, such as a reading finer than its resolution, is left to `Guard.decide`, the reference that this is tested against
+byte for byte.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from fractions import Fraction
 from math import ceil, floor
-from typing import NamedTuple, Protocol, runtime_checkable
 
 from compiler.breakpoints import Points, breakpoints
-from compiler.core import CoreRule
-from compiler.facts import Fact, negate
 from compiler.inputs import in_range
-from compiler.to_exact import Finding, Unusable, Value, Verdict
-from compiler.to_kernel import CODES
+from compiler.to_exact import Finding, Unusable, Value
 from compiler.to_margins import CannotMeasure, Margins, margins
 from compiler.to_python import Check, single
-from guardrails.guard import COMMANDED, Decision, Guard, Request, _instant, _Rules, _why
-from guardrails.seal import Admitted, Codec, Frame, RegisterWrite
-from proofs.checker.canonical_json import dumps
+from guardrails.guard import COMMANDED, NOT_YET, Decision, Guard, Request, _reason
+from guardrails.seal import Admitted
+from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, limit, moment_text
 from proofs.checker.merkle import leaf_hash
-from proofs.encode import to_bytes
-from proofs.nearest import nearest
-from proofs.prepared import HOLE, Prepared
-from rules_dsl.units import decimal
+from proofs.checker.policy import REFUSE
 
 SETTLED = ("nameplate", "registered")
 """Roles of quantities that stay as they are from one command to the next."""
-UNPLACED = -1
-"""Leaf index of a command that is sealed before its record has a place (act, then record)."""
 KEPT = 4096
 """Units whose checks are kept ready."""
-FINDS = (2, 3)
-_BLIND = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where the only number of a frame that changes stands: `words` registers of write `write`, from word `word` on.
-
-    The number is signed and is `per_step` for each step of the device's grid.
-    """
-
-    write: int
-    word: int
-    words: int
-    per_step: int
-
-
-@runtime_checkable
-class Slotted(Protocol):
-    """A codec that says where its frames change."""
-
-    @property
-    def slot(self) -> Slot:
-        """The place of the set point."""
-
-
-class Ready(NamedTuple):
-    """A decision with its record, before the record has a place; `seal` makes what an adapter takes."""
-
-    id: str
-    outcome: str
-    requested: int | None
-    command: int | None
-    findings: tuple[Finding, ...]
-    reason: str
-    record: bytes
-    frame: Frame | None
-    deadline_ns: int
-    ruleset: str
-
-
-class CannotHurry(Exception):
-    """A unit or a state that the fast path leaves to the reference."""
 
 
 class Quick:
@@ -97,8 +42,12 @@ class Quick:
         ready = self.prepare(request)
         if ready is None:
             return self._guard.decide(request)
-        (entry,) = self._guard._ledger.append([ready.record])
-        sealed = self.seal(ready, entry.index, entry.leaf_hash)
+        pending = None
+        if ready.after and self._guard._later is not None:
+            pending, index, sealed = self._guard._later([ready.record]), NOT_YET, self.act(ready)
+        else:
+            (entry,) = self._guard._ledger.append([ready.record])
+            index, sealed = entry.index, self.seal(ready, entry.index, entry.leaf_hash)
         return Decision(
             ready.id,
             ready.outcome,
@@ -107,14 +56,16 @@ class Quick:
             ready.findings,
             ready.reason,
             () if sealed is None else (sealed,),
-            entry.index,
+            index,
             ready.ruleset,
+            (),
+            pending,
         )
 
     def check(self, request: Request) -> tuple[Finding, ...] | None:
         """What the command does not comply with, as `Guard.check` gives it; None where the reference has to judge."""
         try:
-            return self._ready(request).findings_of(request)
+            return self._ready(request).failing(request)
         except CannotHurry:
             return None
 
@@ -147,52 +98,7 @@ class Quick:
 
     def act(self, ready: Ready) -> Admitted | None:
         """The command to send before its record is durable: for service classes that act, then record."""
-        return self.seal(ready, UNPLACED, leaf_hash(ready.record))
-
-
-class Framer:
-    """Frames of one device. A codec that names its slot is asked for a few frames only, and has to keep its word."""
-
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-        self._slot = codec.slot if isinstance(codec, Slotted) else None
-        if self._slot is None:
-            return
-        slot, self._grid = self._slot, codec.grid[COMMANDED]
-        base = codec.encode({COMMANDED: 0})
-        self._device, self._before, self._after = base.device, base.writes[: slot.write], base.writes[slot.write + 1 :]
-        old = base.writes[slot.write]
-        self._address, self._first, self._last = (
-            old.address,
-            old.values[: slot.word],
-            old.values[slot.word + slot.words :],
-        )
-        self._most, self._form = 1 << 16 * slot.words - 1, f">{slot.words}H"
-        words = sum(2 + len(w.values) for w in base.writes[: slot.write]) + 2 + slot.word
-        text = base.to_bytes().hex()
-        self._head, self._tail = text[: 4 * words], text[4 * (words + slot.words) :]
-        for watts in (0, self._grid, -self._grid, 12_345 * self._grid):
-            if self.frame(watts) != self._checked(watts):
-                raise CannotHurry(f"the codec of {codec.device} writes elsewhere than it says")
-
-    def frame(self, watts: int) -> tuple[Frame, str]:
-        """The frame of a set point and its bytes as hexadecimal text."""
-        slot = self._slot
-        if slot is None:
-            return self._checked(watts)
-        steps, over = divmod(watts, self._grid)
-        raw = steps * slot.per_step
-        if over or not -self._most < raw < self._most:
-            raise CannotHurry("a set point that the codec has to refuse")
-        data = raw.to_bytes(2 * slot.words, "big", signed=True)
-        new = RegisterWrite(self._address, (*self._first, *struct.unpack(self._form, data), *self._last))
-        return Frame(self._device, (*self._before, new, *self._after)), f"{self._head}{data.hex()}{self._tail}"
-
-    def _checked(self, watts: int) -> tuple[Frame, str]:
-        frame = self._codec.encode({COMMANDED: watts})
-        if self._codec.decode(frame) != {COMMANDED: watts}:
-            raise RuntimeError(f"the codec of {self._codec.device} does not return the command it was given")
-        return frame, frame.to_bytes().hex()
+        return self.seal(ready, NOT_YET, leaf_hash(ready.record))
 
 
 class _Unit:
@@ -202,6 +108,7 @@ class _Unit:
         case = guard._one(request)
         rules = case.rules
         self.guard, self.rules, self.codec, self.id = guard, rules, request.codec, request.unit
+        self.service = request.service
         vocabulary, facts = rules.instance.vocabulary, rules.facts
         if [v.name for v in facts.variables if v.role == "commanded"] != [COMMANDED]:
             raise CannotHurry(f"rules about other commands than {COMMANDED}")
@@ -232,7 +139,7 @@ class _Unit:
         names = [facts.variables[i].name for i in self.order]
         base = {facts.variables[i].name: s * vocabulary[facts.variables[i].name].resolution for i, s in fixed.items()}
         self.grid: int = request.codec.grid[COMMANDED]
-        # Whole numbers inside the vocabulary's range of the command; what lies outside is asked of the vocabulary itself.
+        # Whole numbers inside the vocabulary's range of the command; of others the vocabulary itself is asked.
         declared = vocabulary[COMMANDED]
         self.least, self.most = ceil(declared.low), floor(declared.high)
         self.check: Check = single(facts, fixed)
@@ -241,24 +148,17 @@ class _Unit:
         except CannotMeasure as what:
             raise CannotHurry(str(what)) from what
         self.points: Points = breakpoints(facts, self.commanded, self.grid, fixed)
-        self.framer = Framer(request.codec)
         self.blocking = [r for r, rule in enumerate(facts.rules) if rule.blocks]
-        self.place = {r: k for k, r in enumerate(self.blocking)}
-        self.edges = _Edges(rules, self.commanded, self.grid)
-        # The predicate of some decision, with what changes taken out.
-        sample = guard._predicate(self.id, "unit", case, "admitted", {COMMANDED: 0}, (), "", request.deadline_ns)
-        state = {n: HOLE if n in names else value for n, value in sample["state"].items()}
-        changing = ("at", "certificate", "command", "deadline", "findings", "frames", "gap", "outcome", "reason")
-        gaps = dict.fromkeys((*changing, "requested", "sequence", "unusable"), HOLE)
-        self.record = Prepared(sample | gaps | {"state": state})
-        kept = [hole.removeprefix("state.") for hole in self.record.holes if hole.startswith("state.")]
-        self.shown = [names.index(name) for name in kept]
-        device = json.dumps(request.codec.device, ensure_ascii=False)
-        self.frames = "{" + device.replace("%", "%%") + ':"%s"}'
+        self.gaps: dict[frozenset[str], tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}
+        self.edges = Edges(facts, self.commanded)
+        self.writer = Writer(guard, request, names)
+        self.shown = [names.index(name) for name in self.writer.shown]
 
     def serves(self, request: Request) -> bool:
-        """Whether the unit is still registered as it was when this was made."""
+        """Whether the unit is still registered as it was when this was made, and its service class the same."""
         state = request.state
+        if request.service != self.service:
+            return False
         if request.codec is not self.codec and request.codec != self.codec:
             return False
         for name, value in self.settled:
@@ -270,59 +170,76 @@ class _Unit:
     def decide(self, request: Request) -> Ready:
         guard = self.guard
         asked = self._asked(request)
+        deadline_ns = request.deadline_ns if request.service is None else guard._terms([request])[1]
         steps, bad = self._read(request.state)
         command: int | None = None
         findings: tuple[Finding, ...] = ()
-        certificate, gap = "null", 0
+        watts, certificate = None, "null"
+        codes: Sequence[int] = ()
         if isinstance(asked, Unusable):
-            reason, watts = f"{COMMANDED} of {self.id} is {asked.reason}", None
-        elif guard._clock() > request.deadline_ns:
-            reason, watts = "the deadline had passed before the decision", asked
+            reason = f"{COMMANDED} of {self.id} is {asked.reason}"
         else:
-            watts = asked
-            steps[self.at] = asked
+            watts = steps[self.at] = asked
             codes, numbers = self._judge(steps, bad)
-            if max(codes, default=0) < 2:
-                command, reason = asked, "complies with every rule"
-            else:
-                findings = self._findings(codes, numbers, bad)
-                blocking = [f for f in findings if f.rule.blocks]
-                if not blocking:
-                    command, reason = asked, "complies with every rule"
-                elif any(f.verdict is Verdict.CANNOT_TELL for f in blocking):
-                    reason = _why(next(f for f in blocking if f.verdict is Verdict.CANNOT_TELL))
-                else:
-                    reason = _why(min(blocking, key=lambda f: f.rule.id))
-                    command = self._closest(asked, steps, bad)
-                    if command is None:
-                        reason += "; no compliant command was found"
-                    elif request.tolerance is not None and abs(command - asked) > request.tolerance:
-                        away = abs(command - asked)
-                        reason += f"; the closest compliant command is {away} W away, allowed are {request.tolerance} W"
-                        command = None
-                    else:
-                        broken = [self.place[r] for r, code in enumerate(codes) if code in FINDS and r in self.place]
-                        certificate = self._certificate(asked, command, steps, bad, broken)
+            if max(codes, default=0) >= 2:
+                findings = findings_of(self.rules.instance, self.margins, codes, numbers, bad)
+            reason = _reason(findings) if findings else "complies with every rule"
+        if guard._clock() > deadline_ns:
+            reason = "the deadline had passed before the decision"
+        elif isinstance(asked, Unusable):
+            if guard.policy.unusable != REFUSE:
+                raise CannotHurry("the policy falls back")
+        elif not findings or max([codes[r] for r in self.blocking], default=0) < 2:
+            command = asked
+        else:
+            most = limit(guard.policy, findings, request.tolerance)
+            if max([codes[r] for r in self.blocking]) < BLIND:
+                command, certificate, why = self._repair(asked, steps, bad, findings, most)
+                reason += why
+        now_ns = guard._clock()
+        if command is not None and now_ns > deadline_ns:
+            command, certificate, reason = None, "null", "the deadline passed while deciding"
         outcome = "refused" if command is None else "admitted" if command == watts else "repaired"
-        frame, frames = None, "{}"
-        if command is not None:
-            frame, text = self.framer.frame(command)
-            frames = self.frames % text
-        record = self._record(request, steps, bad, watts, outcome, command, findings, reason, frames, certificate, gap)
-        return Ready(
-            self.id,
-            outcome,
+        now = guard._wall()
+        left = timedelta(microseconds=(deadline_ns - now_ns) // 1000)
+        state: Sequence[object] = [steps[place] for place in self.shown]
+        if bad:
+            state = ["null" if n in bad else s for n, s in zip(self.writer.shown, state, strict=True)]
+        ready = self.writer.write(
+            moment_text(now),
+            moment_text(now + left),
+            guard._sequence,
             watts,
+            outcome,
             command,
             findings,
             reason,
-            record,
-            frame,
-            request.deadline_ns,
-            self.rules.digest,
+            certificate,
+            state,
+            bad,
+            deadline_ns,
         )
+        guard._sequence += 1
+        return ready
 
-    def findings_of(self, request: Request) -> tuple[Finding, ...]:
+    def _repair(
+        self, asked: int, steps: list[int], bad: Mapping[str, str], findings: Sequence[Finding], most: int | None
+    ) -> tuple[int | None, str, str]:
+        """The closest command, what shows it, and what more there is to say."""
+        found = self._closest(asked, steps, bad)
+        if found is not None and most is not None and abs(found - asked) > most:
+            away = abs(found - asked)
+            return None, "null", f"; the closest compliant command is {away} W away, allowed are {most} W"
+        shown = self.edges.certificate(asked, found, self.grid, self._values(steps, bad), findings)
+        return found, shown, "; no compliant command was found" if found is None else ""
+
+    def _values(self, steps: Sequence[int], bad: Mapping[str, str]) -> dict[int, int]:
+        """Every variable that can be used, by position."""
+        variables = self.rules.facts.variables
+        pairs = zip(self.order, steps, strict=True)
+        return self.fixed | {i: s for i, s in pairs if variables[i].name not in bad and i != self.commanded}
+
+    def failing(self, request: Request) -> tuple[Finding, ...]:
         """What the command does not comply with; raises `CannotHurry`."""
         asked = self._asked(request)
         if isinstance(asked, Unusable):
@@ -330,7 +247,9 @@ class _Unit:
         steps, bad = self._read(request.state)
         steps[self.at] = asked
         codes, numbers = self._judge(steps, bad)
-        return () if max(codes, default=0) < 2 else self._findings(codes, numbers, bad)
+        if max(codes, default=0) < 2:
+            return ()
+        return findings_of(self.rules.instance, self.margins, codes, numbers, bad)
 
     def _asked(self, request: Request) -> int | Unusable:
         value: Value = request.active_power
@@ -370,156 +289,50 @@ class _Unit:
         """Codes of every rule by facts and by core, agreeing; where they do not, it cannot be told."""
         codes, numbers = self.margins.judge(steps)
         if bad:
-            m, missing = self.margins, bad.keys()
-            codes = tuple(
-                _BLIND if m.scope[k] & missing or (code != 1 and m.needs[k] & missing) else code
-                for k, code in enumerate(codes)
-            )
-            names = [self.rules.facts.variables[i].name for i in self.order]
-            found = self.check([None if n in missing else s for n, s in zip(names, steps, strict=True)])
-        else:
-            found = self.check(steps)
+            blind, partly, _ = self._gaps(bad)
+            told = list(codes)
+            for k in partly:
+                if told[k] != 1:
+                    told[k] = BLIND
+            for k in blind:
+                told[k] = BLIND
+            codes = tuple(told)
+        found = self._check(steps, bad)
         if found != codes:
-            codes = tuple(a if a == b else _BLIND for a, b in zip(codes, found, strict=True))
+            codes = tuple(a if a == b else BLIND for a, b in zip(codes, found, strict=True))
         return codes, numbers
 
-    def _findings(
-        self, codes: Sequence[int], numbers: Sequence[int | None], bad: Mapping[str, str]
-    ) -> tuple[Finding, ...]:
-        found = []
-        for k, code in enumerate(codes):
-            if code not in FINDS:
-                continue
-            rule, number = self.rules.instance.rules[k], numbers[k]
-            if code == _BLIND:
-                m = self.margins
-                names = m.scope[k] & bad.keys() or m.needs[k] & bad.keys()
-                why = tuple(sorted((n, bad[n]) for n in names)) or (("rule", "judged differently by two methods"),)
-                found.append(Finding(rule, CODES[code], None, why))
-            else:
-                margin = None if number is None else Fraction(number, self.margins.scale[k])
-                found.append(Finding(rule, CODES[code], margin))
-        return tuple(found)
+    def _check(self, steps: Sequence[int], bad: Mapping[str, str]) -> tuple[int, ...]:
+        """Codes of every rule by facts."""
+        if not bad:
+            return self.check(steps)
+        values: list[int | None] = [*steps]
+        for place in self._gaps(bad)[2]:
+            values[place] = None
+        return self.check(values)
+
+    def _gaps(self, bad: Mapping[str, str]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+        """Where these values are missing: rules whose scope needs one, rules that need one where they apply, and the
+        places of the values."""
+        key = frozenset(bad)
+        if key not in self.gaps:
+            m, count = self.margins, range(len(self.rules.instance.rules))
+            blind = [k for k in count if m.scope[k] & key]
+            partly = [k for k in count if m.needs[k] & key]
+            self.gaps[key] = blind, partly, [place for place, name in enumerate(m.names) if name in key]
+        return self.gaps[key]
 
     def _closest(self, asked: int, steps: list[int], bad: Mapping[str, str]) -> int | None:
         """The nearest compliant multiple of the grid: the first of the points at which a stretch may end that complies,
         judged like any other command."""
-        trial = list(steps)
-        points = sorted((abs(k * self.grid - asked), abs(k), k) for k in self.points(steps))
+        trial, blocking = list(steps), self.blocking
+        points = sorted([(abs(k * self.grid - asked), abs(k), k) for k in self.points(steps)])
         for _, _, k in points:
             trial[self.at] = k * self.grid
-            codes, _ = self._judge(trial, bad)
-            if all(codes[r] < 2 for r in self.blocking):
+            codes = self._check(trial, bad)
+            if max([codes[r] for r in blocking], default=0) < 2:
+                codes, _ = self._judge(trial, bad)
+                if max([codes[r] for r in blocking], default=0) >= 2:
+                    raise CannotHurry("a command is judged differently by two methods")
                 return k * self.grid
         return None
-
-    def _certificate(
-        self, asked: int, command: int, steps: Sequence[int], bad: Mapping[str, str], broken: Sequence[int]
-    ) -> str:
-        variables = self.rules.facts.variables
-        values = self.fixed | {i: s for i, s in zip(self.order, steps, strict=True) if variables[i].name not in bad}
-        del values[self.commanded]
-        low, high = -(-variables[self.commanded].low // self.grid), variables[self.commanded].high // self.grid
-        rules = [self.edges.facts(k, values) for k in range(len(self.blocking))]
-        tree = nearest((low, high), rules, broken, asked, self.grid, abs(command - asked))
-        if tree is None:
-            raise CannotHurry("the reference looks for a certificate")
-        return f'"{base64.b64encode(to_bytes(tree)).decode()}"'
-
-    def _record(
-        self,
-        request: Request,
-        steps: Sequence[int],
-        bad: Mapping[str, str],
-        watts: int | None,
-        outcome: str,
-        command: int | None,
-        findings: Sequence[Finding],
-        reason: str,
-        frames: str,
-        certificate: str,
-        gap: int,
-    ) -> bytes:
-        guard = self.guard
-        now = guard._wall()
-        left = timedelta(microseconds=(request.deadline_ns - guard._clock()) // 1000)
-        state: Sequence[object] = [steps[place] for place in self.shown]
-        if bad:
-            names = [self.rules.facts.variables[self.order[place]].name for place in self.shown]
-            state = ["null" if n in bad else s for n, s in zip(names, state, strict=True)]
-        record = self.record.fill(
-            (
-                _moment(now),
-                certificate,
-                "null" if command is None else f'{{"{COMMANDED}":{command}}}',
-                _moment(now + left),
-                f"[{','.join(map(finding_text, findings))}]",
-                frames,
-                gap,
-                f'"{outcome}"',
-                json.dumps(reason, ensure_ascii=False),
-                "null" if watts is None else f'{{"{COMMANDED}":{watts}}}',
-                guard._sequence,
-                *state,
-                dumps(bad).decode() if bad else "{}",
-            )
-        )
-        guard._sequence += 1
-        return record
-
-
-def _moment(moment: datetime) -> str:
-    """The instant as a record has it, in canonical JSON."""
-    if moment.tzinfo is UTC:
-        return f'"{moment.isoformat(timespec="milliseconds")[:-6]}Z"'
-    return f'"{_instant(moment)}"'
-
-
-def finding_text(finding: Finding) -> str:
-    """A finding as a record has it, in canonical JSON."""
-    margin = "null" if finding.margin is None else f'"{decimal(finding.margin / finding.rule.unit.factor)}"'
-    rule, clause, unit = _names(finding.rule)
-    return f'{{"clause":{clause},"margin":{margin},"rule":{rule},"unit":{unit},"verdict":"{finding.verdict.value}"}}'
-
-
-def _names(rule: CoreRule) -> tuple[str, str, str]:
-    return tuple(json.dumps(text, ensure_ascii=False) for text in (rule.id, rule.clause, rule.unit.text))  # type: ignore[return-value]
-
-
-class _Edges:
-    """The blocking rules over steps of the device, a state put in, one when it is asked for."""
-
-    def __init__(self, rules: _Rules, commanded: int, grid: int) -> None:
-        self.products = {len(rules.facts.variables) + k: p[1:] for k, p in enumerate(rules.facts.products)}
-        self.commanded, self.grid = commanded, grid
-        self.whole: list[Fact] = [("O", (negate(r.scope), r.body)) for r in rules.facts.rules if r.blocks]
-
-    def facts(self, k: int, values: Mapping[int, int]) -> Callable[[], Fact]:
-        """The k-th blocking rule's fact, as a checker derives it, up to a common factor of a row."""
-        held: list[Fact] = []
-
-        def fact() -> Fact:
-            if not held:
-                held.append(self._put(self.whole[k], values))
-            return held[0]
-
-        return fact
-
-    def _put(self, fact: Fact, values: Mapping[int, int]) -> Fact:
-        if fact[0] != "L":
-            return (fact[0], tuple(self._put(part, values) for part in fact[1]))
-        slope, rest = 0, fact[2]
-        for i, a in fact[1]:
-            free = 0
-            for j in self.products.get(i, (i,)):
-                if j == self.commanded:
-                    free += 1
-                elif j in values:
-                    a *= values[j]
-                else:
-                    return ("O", ())
-            if free:
-                slope += a * self.grid
-            else:
-                rest -= a
-        return ("L", ((0, slope),) if slope else (), rest, fact[3])

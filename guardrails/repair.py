@@ -6,7 +6,7 @@ judges it again, exactly, and a certificate shows how close it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
@@ -24,11 +24,21 @@ SEARCH_S = 1.0
 """Hard limit of one search over several commands."""
 
 
-def demands(facts: FactSet, values: Mapping[int, Fraction]) -> Fact:
-    """All blocking rules as one fact over the variables that `values` does not hold."""
-    return conjunction(
-        [substitute(facts, disjunction([negate(r.scope), r.body]), values) for r in facts.rules if r.blocks]
-    )
+def demands(facts: FactSet, values: Mapping[int, Fraction], chosen: Collection[int] | None = None) -> Fact:
+    """All blocking rules as one fact over the variables that `values` does not hold.
+
+    Where `chosen` names these, any other variable cannot be used: a rule that needs it is not complied with.
+    """
+    known = None if chosen is None else values.keys() | set(chosen)
+    parts = []
+    for rule in facts.rules:
+        if not rule.blocks:
+            continue
+        if known is not None and not facts.plain(rule.scope) <= known:
+            return FALSE
+        body = rule.body if known is None or facts.plain(rule.body) <= known else FALSE
+        parts.append(substitute(facts, disjunction([negate(rule.scope), body]), values))
+    return conjunction(parts)
 
 
 def closest_command(
@@ -42,7 +52,7 @@ def closest_command(
     `values` holds every variable that is not commanded. Returns None when nothing is compliant, or when the search over
     several commands met its limit without an answer. What is returned satisfies the facts exactly.
     """
-    fact = demands(facts, values)
+    fact = demands(facts, values, requested)
     if fact == FALSE:
         return None
     if len(requested) == 1:

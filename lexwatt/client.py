@@ -57,6 +57,7 @@ class Command:
     age_ms: int
     ages_ms: Mapping[str, int] = field(default_factory=dict)
     tolerance: str | None = None
+    service: str | None = None
     deadline_ms: int | None = None
 
     def body(self) -> dict[str, Any]:
@@ -71,6 +72,8 @@ class Command:
             out["ages_ms"] = dict(self.ages_ms)
         if self.tolerance is not None:
             out["tolerance"] = self.tolerance
+        if self.service is not None:
+            out["service"] = self.service
         if self.deadline_ms is not None:
             out["deadline_ms"] = self.deadline_ms
         return out
@@ -128,6 +131,7 @@ class Decision:
     ruleset: str
     late: bool
     commands: tuple[Sealed, ...]
+    yielded: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,4 +376,4 @@ def _findings(body: Mapping[str, Any]) -> tuple[Finding, ...]:
 def _decision(body: Mapping[str, Any]) -> Decision:
     sealed = tuple(Sealed(c["device"], c["command"], c["index"], c["deadline"], c) for c in body["commands"])
     kept = {n: body[n] for n in ("outcome", "reason", "id", "requested", "command", "index", "ruleset", "late")}
-    return Decision(**kept, findings=_findings(body), commands=sealed)
+    return Decision(**kept, findings=_findings(body), commands=sealed, yielded=tuple(body["yielded"]))

@@ -16,6 +16,7 @@ def serve(
     site: Annotated[Path | None, typer.Option(help="The site file.")] = None,
     devices: Annotated[Path | None, typer.Option(help="JSON file: where each device has its registers.")] = None,
     folder: Annotated[Path | None, typer.Option("--out", help="Where ledger, key and rule sets are kept.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The guard policy (YAML).")] = None,
     packs: Annotated[str | None, typer.Option("--packs", help="Packs by name, for the first start.")] = None,
     on: On = "",
     issuer: Annotated[str | None, typer.Option(help="Who issues tokens (`iss`).")] = None,
@@ -36,6 +37,7 @@ def serve(
     from pydantic import ValidationError
 
     from guardrails.fleet import FleetError
+    from guardrails.policy import PolicyError
     from lexwatt.service.app import create_app
     from lexwatt.service.problems import Problem
     from lexwatt.service.rulesets import RulesChanged
@@ -49,6 +51,7 @@ def serve(
         "site": site,
         "devices": devices,
         "folder": folder,
+        "policy": policy,
         "packs": packs,
         "on": on or None,
         "issuer": issuer,
@@ -68,7 +71,7 @@ def serve(
         first = error.errors(include_input=False)[0]
         err.print(f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
-    except (FleetError, LedgerBusy, LedgerDamaged, RulesChanged, Problem, ValueError, OSError) as error:
+    except (FleetError, PolicyError, LedgerBusy, LedgerDamaged, RulesChanged, Problem, ValueError, OSError) as error:
         err.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     run(app, settings)

@@ -12,6 +12,7 @@ from compiler.core import Core
 from compiler.from_syntax import to_core
 from guardrails.fleet import Fleet, load_site
 from guardrails.guard import Guard
+from guardrails.policy import UNGUIDED, GuardPolicy
 from guardrails.seal import Sealer
 from jurisdictions.loader import load
 from lexwatt.remembered import decide
@@ -86,7 +87,7 @@ def load_rules(packs: Sequence[str | Path], on: date, remembered: Path | None = 
     return Rules(core, on, decide(core, remembered))
 
 
-def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> Guard:
+def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer, policy: GuardPolicy = UNGUIDED) -> Guard:
     """A guard under the rules, recording to the ledger; theorems that were proved are named in every record."""
     proved = [a for a in rules.answers if isinstance(a, Proved)]
     for answer in proved:
@@ -98,6 +99,7 @@ def open_guard(rules: Rules, folder: Folder, ledger: Ledger, sealer: Sealer) -> 
         time.monotonic_ns,
         theorems=[a.digest for a in proved],
         keep=folder.keep_rules,
+        policy=policy,
     )
 
 

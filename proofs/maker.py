@@ -8,16 +8,20 @@ point gets wrong is cut off by products of rows and bounds.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import gcd, lcm
 from typing import Any
 
 from compiler import child
 from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes
-from proofs.checker.decision import decision_problem, parse_document
+from proofs.checker.decision import decision_problem, nothing_problem, parse_document
+from proofs.checker.policy import NO_POLICY, Policy
+from proofs.checker.ruleset import Document
 from proofs.encode import to_bytes
+from proofs.nearest import false_at, nearest
 
 QUERY_MS = 5000
 MAX_SPLITS = 20_000
@@ -87,12 +91,49 @@ def search(problem: Problem, seconds: float) -> tuple[str, Any]:
         return "undecided", str(error)
 
 
-def decision_certificate(document: bytes, predicate: Mapping[str, Any], seconds: float = 60.0) -> bytes:
+def decision_certificate(
+    document: bytes, predicate: Mapping[str, Any], seconds: float = 60.0, policy: Policy = NO_POLICY
+) -> bytes:
     """The certificate that a repaired command is the closest, or that nothing was admissible, in binary form.
 
     Raises `Satisfiable` where something closer is admissible, `Undecided` at a limit.
     """
-    return to_bytes(refute(decision_problem(parse_document(document), dict(predicate)), seconds))
+    problem = decision_problem(_parsed(document), dict(predicate), policy)
+    direct = _direct(problem, predicate)
+    return to_bytes(refute(problem, seconds) if direct is None else direct)
+
+
+def _direct(problem: Problem, predicate: Mapping[str, Any]) -> Tree | None:
+    """The certificate about one commanded quantity, built without a search and checked; None where there is none."""
+    if len(problem.ints) != 1 or not predicate["requested"]:
+        return None
+    ((asked, grid),) = ((watts, predicate["grid"][name]) for name, watts in predicate["requested"].items())
+    repaired = predicate["outcome"] == "repaired"
+    rules = problem.facts[:-3] if repaired else problem.facts
+    low, high = problem.box[0]
+    if low is None or high is None:
+        return None
+    away = abs(predicate["command"][next(iter(predicate["requested"]))] - asked) if repaired else None
+    first = [k for k, fact in enumerate(rules) if false_at(fact, asked // grid)]
+    tree = nearest((low, high), [lambda f=fact: f for fact in rules], first, asked, grid, away)  # type: ignore[misc]
+    return tree if tree is not None and refutes(problem, tree) else None
+
+
+@lru_cache(maxsize=16)
+def _parsed(document: bytes) -> Document:
+    return parse_document(document)
+
+
+def nothing_certificate(
+    document: bytes, predicate: Mapping[str, Any], policy: Policy, tiers: Collection[str], seconds: float = 60.0
+) -> bytes:
+    """The certificate that in the recorded state no command complies with the rules of some tiers, in binary form.
+
+    Raises `Satisfiable` where one does, `Undecided` at a limit.
+    """
+    parsed = _parsed(document)
+    rules = [r for r in parsed.rules if r.blocks and policy.tier(r.id) in tiers]
+    return to_bytes(refute(nothing_problem(parsed, predicate, rules), seconds))
 
 
 @dataclass(slots=True)

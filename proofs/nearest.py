@@ -1,4 +1,4 @@
-"""Certificates for one commanded quantity, built directly: nothing compliant lies nearer to the request.
+"""Certificates for one commanded quantity, built directly: nothing compliant lies nearer to the request, or anywhere.
 
 What has to be refuted is a stretch of the device's steps. One rule after the other is false on a piece of it; the tree
 splits the stretch into such pieces and closes each by that rule alone. No search and no solver; the result is checked
@@ -21,18 +21,22 @@ def nearest(
     first: Sequence[int],
     asked: int,
     grid: int,
-    distance: int,
+    distance: int | None,
 ) -> Tree | None:
-    """The certificate of a repair that lies `distance` from what was asked, with no gap; None when it would not hold.
+    """The certificate of a repair that lies `distance` from what was asked, with no gap; or, without a distance, that
+    nothing complies at all. None when it would not hold.
 
     `box` are the least and the greatest step of the device; `rules` give the facts of the blocking rules over that step
     as `proofs.checker.decision.decision_problem` has them, of which those in `first` are tried first.
     """
+    order = [*first, *(k for k in range(len(rules)) if k not in set(first))]
+    if distance is None:
+        return _cover(rules, order, *box, 0)
     low = max(box[0], -(-(asked - distance + 1) // grid))
     high = min(box[1], (asked + distance - 1) // grid)
     tree: Tree = ("X",)
     if low <= high:
-        found = _cover(rules, [*first, *(k for k in range(len(rules)) if k not in set(first))], low, high)
+        found = _cover(rules, order, low, high, 3)
         if found is None:
             return None
         tree = found
@@ -46,9 +50,14 @@ def nearest(
     return tree
 
 
-def _cover(rules: Sequence[Callable[[], Fact]], order: Sequence[int], low: int, high: int) -> Tree | None:
+def false_at(fact: Fact, step: int) -> bool:
+    """Whether a fact over the one quantity does not hold at a step."""
+    return _false_until(fact, step, step) == step
+
+
+def _cover(rules: Sequence[Callable[[], Fact]], order: Sequence[int], low: int, high: int, linear: int) -> Tree | None:
     """A tree for the steps from low to high, each piece closed by the first rule that reaches to the end, or by the one
-    that reaches furthest."""
+    that reaches furthest; `linear` rows hold already."""
     pieces: list[tuple[int, Tree]] = []
     start = low
     while start <= high:
@@ -61,7 +70,7 @@ def _cover(rules: Sequence[Callable[[], Fact]], order: Sequence[int], low: int, 
                 break
         if by < 0 or len(pieces) == MOST_PIECES:
             return None
-        pieces.append((best, _close(rules[by](), start, best, 3, len(rules), by)))
+        pieces.append((best, _close(rules[by](), start, best, linear, len(rules), by)))
         start = best + 1
     tree = pieces[-1][1]
     for end, piece in reversed(pieces[:-1]):
@@ -72,14 +81,14 @@ def _cover(rules: Sequence[Callable[[], Fact]], order: Sequence[int], low: int, 
 def _false_until(fact: Fact, low: int, high: int) -> int:
     """The last step up to `high` before which the fact holds nowhere from `low` on; `low - 1` where it holds there."""
     if fact[0] == "L":
-        slope = fact[1][0][1] if fact[1] else 0
+        slope: int = fact[1][0][1] if fact[1] else 0
         over = slope * low - fact[2]
         if over < 0 or (over == 0 and not fact[3]):
             return low - 1
         if slope >= 0:
             return high
         # The last step at which slope * x is still above, or not below, the right side.
-        edge = -fact[2] // -slope
+        edge: int = -fact[2] // -slope
         inside = edge if fact[3] or edge * slope != fact[2] else edge - 1
         return min(high, inside)
     if fact[0] == "O":

@@ -13,6 +13,7 @@ FIELDS = frozenset(
     (
         *("ruleset", "subject", "id", "sequence", "at", "deadline", "state", "unusable", "requested", "grid"),
         *("outcome", "command", "findings", "reason", "frames", "certificate", "gap", "theorems"),
+        *("policy", "service_class", "recorded", "yielded", "rows", "interpreted", "content"),
     )
 )
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.sunspec.models import from_registers, layout, to_registers
-from guardrails.quick import Slot
 from guardrails.seal import Frame, RegisterWrite
+from guardrails.writing import Slot
 
 ACTIVE_POWER = "active_power"
 ENABLED, WATTS = 1, 1

@@ -88,7 +88,7 @@ class Sealed(BaseModel):
 class Decided(BaseModel):
     """A decision, which is on record at `index`. Where it came too late, `commands` is empty and `late` true."""
 
-    outcome: Literal["admitted", "repaired", "refused"]
+    outcome: Literal["admitted", "repaired", "fallback", "refused"]
     reason: str
     id: str
     requested: dict[str, int | None]
@@ -96,6 +96,7 @@ class Decided(BaseModel):
     findings: list[Finding]
     index: int
     ruleset: Digest
+    yielded: list[str]
     late: bool
     commands: list[Sealed]
 

@@ -18,7 +18,7 @@ from compiler.instance import of_one
 from compiler.to_exact import Finding, Unusable, Value, Verdict, judge
 from compiler.to_exact import Subject as Judged
 from guardrails.fleet import Fleet, Unit
-from guardrails.guard import BLOCKING, COMMANDED, Decision, Request
+from guardrails.guard import COMMANDED, Decision, Request
 from guardrails.seal import Admitted, Frame, Sealer, SealError
 from guardrails.state import NANO, Reading, snapshot
 from lexwatt.service.forms import Form, Subject
@@ -26,6 +26,8 @@ from lexwatt.service.problems import Problem
 from lexwatt.service.rulesets import Edition
 from rules_dsl.check import UNCERTAINTY
 from rules_dsl.units import decimal
+
+BLOCKING = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
 
 class Device(BaseModel):
@@ -76,15 +78,17 @@ class Desk:
             )
         return found
 
-    def request(self, edition: Edition, form: Any, deadline_ns: int, field: str = "", send: bool = False) -> Request:
-        """The guard's request of a filled form; with `send`, the device's registers have to be known.
+    def request(
+        self, edition: Edition, form: Any, deadline_ns: int, field: str = "", asked_ns: int | None = None
+    ) -> Request:
+        """The guard's request of a filled form; one that is to be sent was asked for at `asked_ns`.
 
         Raises `Problem` for a unit that is unknown, or whose registers are.
         """
         unit = self.unit(form.unit, f"{field}unit")
         codec = self.codecs.get(unit.id)
         if codec is None:
-            if send:
+            if asked_ns is not None:
                 raise Problem(
                     409, "no-device", f"where the registers of {unit.id} are is not configured: it can be checked only"
                 )
@@ -127,7 +131,12 @@ class Desk:
                 422, "invalid-fields", "no tolerance", [(f"{field}tolerance", "is not at least 0 W and in range")]
             )
         within = None if tolerance is None else int(tolerance)
-        return Request(unit.id, form.active_power, {**edition.registered[unit.id], **state}, codec, deadline_ns, within)
+        service = form.service
+        if service is not None and service not in (edition.guard.policy.services or {}):
+            what = f"the policy has no service class `{service}`"
+            raise Problem(422, "invalid-fields", "there is no such service class", [(f"{field}service", what)])
+        values = {**edition.registered[unit.id], **state}
+        return Request(unit.id, form.active_power, values, codec, deadline_ns, within, service, asked_ns)
 
     def check(self, edition: Edition, form: Any) -> dict[str, Any]:
         """Verdicts on one set point; nothing is recorded or admitted."""
@@ -141,10 +150,12 @@ class Desk:
         out["ruleset"] = edition.document
         return out
 
-    def requests(self, edition: Edition, form: Any, deadline_ns: int) -> tuple[str | None, list[Request]]:
+    def requests(
+        self, edition: Edition, form: Any, asked_ns: int, deadline_ns: int
+    ) -> tuple[str | None, list[Request]]:
         """The pool, if it is one, and the requests to decide on together. Raises `Problem`."""
         if not hasattr(form, "pool"):
-            return None, [self.request(edition, form, deadline_ns, send=True)]
+            return None, [self.request(edition, form, deadline_ns, asked_ns=asked_ns)]
         members = {u.id for u in self.fleet.pool(form.pool)}
         if not members:
             raise Problem(
@@ -156,7 +167,7 @@ class Desk:
             what = f"every member of {form.pool} stands here once; wrong: {', '.join(wrong[:5])}"
             raise Problem(422, "invalid-fields", "a pool is decided on as a whole", [("commands", what)])
         return form.pool, [
-            self.request(edition, c, deadline_ns, f"commands.{i}.", send=True) for i, c in enumerate(form.commands)
+            self.request(edition, c, deadline_ns, f"commands.{i}.", asked_ns) for i, c in enumerate(form.commands)
         ]
 
     def decide(self, edition: Edition, pool: str | None, requests: Sequence[Request]) -> Decision:
@@ -235,6 +246,7 @@ def answer(decision: Decision, now_ns: int) -> dict[str, Any]:
         "findings": [_finding(f) for f in decision.findings],
         "index": decision.index,
         "ruleset": decision.ruleset,
+        "yielded": list(decision.yielded),
         "late": late,
         "commands": [] if late else [_sealed(a, wall, now_ns) for a in decision.admitted],
     }

@@ -141,6 +141,7 @@ def _command(vocabulary: Mapping[str, Declared], names: Iterable[str], registere
                 None, description="how far the command may be moved; without it as far as it takes", examples=["0 W"]
             ),
         ),
+        service=(Identity | None, Field(None, description="a service class of the guard policy")),
         deadline_ms=(
             Deadline | None,
             Field(None, description="ms from the request's arrival after which nothing may be sent", examples=[500]),

@@ -20,6 +20,7 @@ from adapters.opa.client import OpaClient
 from compiler.core import Core
 from guardrails.fleet import load_site
 from guardrails.guard import Decision, Guard, Request
+from guardrails.policy import UNGUIDED, load_policy
 from guardrails.seal import Sealer
 from lexwatt.remembered import PROVED, decide
 from lexwatt.service.auth import Caller, Door
@@ -62,7 +63,8 @@ class House:
     ) -> None:
         """`prove` gives the theorems that records name; by default they are proved, or remembered and checked again.
 
-        Raises `UnsafeSettings`, `ValueError`, `FleetError`, `LedgerBusy`, `LedgerDamaged`, `RulesChanged` or `Problem`.
+        Raises `UnsafeSettings`, `ValueError`, `FleetError`, `PolicyError`, `LedgerBusy`, `LedgerDamaged`,
+        `RulesChanged` or `Problem`.
         """
         self.settings = settings.checked()
         self.now = now
@@ -77,6 +79,7 @@ class House:
         self.fleet = load_site(settings.site)
         self.folder = Folder(settings.folder)
         self.folder.make()
+        self._policy = UNGUIDED if settings.policy is None else load_policy(settings.policy)
         sealer = Sealer()
         self.desk = Desk(self.fleet, load_devices(settings.devices, self.fleet), sealer)
         self.ledger = Ledger.open(self.folder.ledger, self.folder.key())
@@ -120,7 +123,8 @@ class House:
         return self._editions[choice]
 
     def _guard(self, rules: Rules) -> Guard:
-        return open_guard(rules, self.folder, cast(Ledger, self._timed_ledger), cast(Sealer, self._timed_sealer))
+        ledger, sealer = cast(Ledger, self._timed_ledger), cast(Sealer, self._timed_sealer)
+        return open_guard(rules, self.folder, ledger, sealer, self._policy)
 
     def _recorded(self, act: str, by: str, more: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Records a step; for the thread that judges, or before there is one."""

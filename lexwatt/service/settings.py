@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     devices: Path | None = None
     """Where each device's registers are; units that it does not name can be checked, and not admitted."""
     folder: Path = Path("var/service")
+    policy: Path | None = None
+    """The guard policy: what becomes of violations, tier by tier, and service classes."""
     packs: Names = ("entsoe", "operator")
     on: str = ""
     reset_rules: bool = False

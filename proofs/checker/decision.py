@@ -1,228 +1,340 @@
 """Re-derives a decision from its record and the rule set document. Standard library alone.
 
 What is shown: the verdicts follow from the recorded state and the document's facts, the command stands on the device's
-grid and complies, and a repair is the closest the certificate says it is.
+grid and complies, a repair is the closest the certificate says it is, and the guard policy was followed: its action was
+taken, and a tier yielded only where a certificate shows that nothing satisfied it beside those that stand over it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import lcm
 from typing import Any
 
-from proofs.checker.certificate import Bad, Fact, Problem, check_facts, negate, refutes, whole
+from proofs.checker.canonical_json import dumps
+from proofs.checker.certificate import Bad, Fact, Problem, negate, refutes
 from proofs.checker.claim import from_bytes
+from proofs.checker.policy import AFTER, BEFORE, FALL_BACK, HOLD, NO_POLICY, REPAIR, Policy, parse_policy
+from proofs.checker.ruleset import (
+    CANNOT_TELL,
+    COMPLIES,
+    FAILING,
+    NOT_APPLICABLE,
+    VIOLATES,
+    Document,
+    Rule,
+    integer,
+    parse_document,
+    plain,
+    rational,
+    text,
+)
+from proofs.checker.ruleset import findings as findings_of
 
-COMPLIES, NOT_APPLICABLE, VIOLATES, CANNOT_TELL = "complies", "not_applicable", "violates", "cannot_tell"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of a document."""
-
-    id: str
-    clause: str
-    blocks: bool
-    scope: Fact
-    body: Fact
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A rule set document, parsed and checked."""
-
-    digest: str
-    names: tuple[str, ...]
-    ranges: tuple[tuple[int, int], ...]
-    commanded: frozenset[str]
-    products: tuple[tuple[int, int, int], ...]
-    rules: tuple[Rule, ...]
-
-
-def parse_document(data: bytes) -> Document:
-    """The document of some canonical bytes; raises `Bad` for anything that does not follow its form."""
-    try:
-        raw = json.loads(data)
-        if raw["type"] != "lexwatt/ruleset/v1":
-            raise Bad("the rule set document is of an unknown type")
-        variables = raw["variables"]
-        n = len(variables) + len(raw["products"])
-        rules = tuple(
-            Rule(
-                _text(r["id"]),
-                _text(r["clause"]),
-                _truth(r["blocks"]),
-                _fact(r["scope"], n),
-                _fact(r["body"], n),
-            )
-            for r in raw["rules"]
-        )
-        document = Document(
-            "sha256:" + hashlib.sha256(data).hexdigest(),
-            tuple(_text(v["name"]) for v in variables),
-            tuple((integer(v["low"]), integer(v["high"])) for v in variables),
-            frozenset(_text(v["name"]) for v in variables if v["role"] == "commanded"),
-            tuple((whole(w), whole(x), whole(y)) for w, x, y in raw["products"]),
-            rules,
-        )
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise Bad(f"the rule set document cannot be read: {error}") from error
-    for k, (w, x, y) in enumerate(document.products):
-        if w != len(document.names) + k or not 0 <= x <= y < len(document.names):
-            raise Bad("a product of the rule set document is out of place")
-    if len(set(document.names)) != len(document.names):
-        raise Bad("the rule set document names a variable twice")
-    return document
-
-
-def integer(value: object) -> int:
-    """A whole number of the JSON form: a number, or decimal text from 2^53 on."""
-    if type(value) is str:
-        if not value.lstrip("-").isdigit() or len(value) > 1300:
-            raise Bad("a whole number was expected")
-        value = int(value)
-        if abs(value) < 2**53:
-            raise Bad("a small number is written as text")
-    return whole(value)
-
-
-def rational(value: object) -> Fraction:
-    """A value of a record: a whole number, or `n/d` text in lowest terms."""
-    if type(value) is str and "/" in value and len(value) < 200:
-        head, _, tail = value.partition("/")
-        if head.lstrip("-").isdigit() and tail.isdigit() and int(tail):
-            found = Fraction(int(head), int(tail))
-            if str(found) == value:
-                return found
-    return Fraction(integer(value))
-
-
-def _fact(raw: object, n: int) -> Fact:
-    def read(node: Any, depth: int) -> Fact:
-        if depth > 200 or type(node) is not list:
-            raise Bad("a fact of the rule set document is malformed")
-        if node[0] == "L":
-            _, terms, b, strict = node
-            return ("L", tuple((whole(i), integer(a)) for i, a in terms), integer(b), strict)
-        tag, parts = node
-        return (tag, tuple(read(part, depth + 1) for part in parts))
-
-    fact = read(raw, 0)
-    check_facts((fact,), n)
-    return fact
-
-
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise Bad("text was expected")
-    return value
-
-
-def _truth(value: object) -> bool:
-    if type(value) is not bool:
-        raise Bad("true or false was expected")
-    return value
-
-
-# ── verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def verdict(document: Document, rule: Rule, values: Mapping[int, Fraction]) -> str:
-    """What the rule says where only the variables in `values` can be used."""
-    if not _plain(document, rule.scope) <= values.keys():
-        return CANNOT_TELL
-    if not _holds(document, rule.scope, values):
-        return NOT_APPLICABLE
-    if not _plain(document, rule.body) <= values.keys():
-        return CANNOT_TELL
-    return COMPLIES if _holds(document, rule.body, values) else VIOLATES
-
-
-def _plain(document: Document, fact: Fact) -> set[int]:
-    if fact[0] != "L":
-        return set().union(*(_plain(document, part) for part in fact[1])) if fact[1] else set()
-    out: set[int] = set()
-    for i, _ in fact[1]:
-        out.update((i,) if i < len(document.names) else document.products[i - len(document.names)][1:])
-    return out
-
-
-def _holds(document: Document, fact: Fact, values: Mapping[int, Fraction]) -> bool:
-    if fact[0] != "L":
-        return (all if fact[0] == "A" else any)(_holds(document, part, values) for part in fact[1])
-    total = Fraction(0)
-    for i, a in fact[1]:
-        if i < len(document.names):
-            total += a * values[i]
-        else:
-            _, x, y = document.products[i - len(document.names)]
-            total += a * values[x] * values[y]
-    return bool(total < fact[2] if fact[3] else total <= fact[2])
+COMMANDED = ("unit", "pool")
+"""Subjects that are sent a command; of any other what was decided is its content."""
+PLAN = "plan"
+"""The subject of a record of many rows, each judged as a subject of its own."""
+MOVABLE = ("commanded", "bid", "scheduled")
+"""The roles of quantities that somebody chooses."""
+POWER, STANDING = "active_power", "previous_setpoint"
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 # ── the decision ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_decision(data: bytes, predicate: Mapping[str, Any]) -> None:
-    """Raises `Bad`, naming what is wrong, unless the decision follows from the record and the rule set document."""
+def check_decision(data: bytes, predicate: Mapping[str, Any], policy: bytes | None = None) -> tuple[str, ...]:
+    """Raises `Bad`, naming what is wrong, unless the decision follows from record, rule set document and policy.
+
+    `policy` is the document of the guard policy that the record names. Returns the rules that facts cannot express: the
+    record's word on these is not re-derived.
+    """
     document = parse_document(data)
     if predicate.get("ruleset") != document.digest:
         raise Bad("the record names another rule set document")
+    guide = _policy(predicate, policy)
+    if not text(predicate.get("reason")):
+        raise Bad("the record gives no reason")
+    if predicate.get("subject") == PLAN:
+        _check_plan(document, predicate, guide)
+    elif predicate.get("subject") == document.subject:
+        _check_one(document, predicate, guide)
+    else:
+        raise Bad("the record is about another subject than the rule set document")
+    return tuple(rule for rule, _, _ in document.interpreted)
+
+
+def _policy(predicate: Mapping[str, Any], data: bytes | None) -> Policy:
+    """The policy that the record names, and that its service class is of it."""
+    named = predicate.get("policy")
+    if named is None:
+        guide = NO_POLICY
+    elif data is None:
+        raise Bad("the record names a guard policy: its document is needed")
+    else:
+        guide = parse_policy(data)
+        if guide.digest != named:
+            raise Bad("the record names another guard policy")
+    service, recorded = predicate.get("service_class"), predicate.get("recorded", BEFORE)
+    if service is not None and (guide.services is None or service not in guide.services):
+        raise Bad("the policy has no such service class")
+    late_record = guide.services is not None and service is not None and guide.services[service].record == AFTER
+    if recorded != BEFORE and not (recorded == AFTER and late_record):
+        raise Bad("the policy does not let the record be made after the act")
+    return guide
+
+
+def _late(predicate: Mapping[str, Any]) -> bool | None:
+    """Whether the deadline had passed; None where both are the same to a millisecond."""
+    at, deadline = text(predicate.get("at")), text(predicate.get("deadline"))
+    if not MOMENT.fullmatch(at) or not MOMENT.fullmatch(deadline):
+        raise Bad("`at` and `deadline` must be moments")
+    return None if at == deadline else at > deadline
+
+
+def _check_one(document: Document, predicate: Mapping[str, Any], guide: Policy) -> None:
+    """A decision on one command, the commands of a pool, or one subject."""
     state = _state(document, predicate)
     requested = _command(document, predicate, "requested")
     command = _command(document, predicate, "command")
-    if not _text(predicate.get("reason")):
-        raise Bad("the record gives no reason")
-    outcome = predicate.get("outcome")
-    findings = [] if requested is None else _findings(document, {**state, **requested})
-    recorded = [(f["rule"], f["clause"], f["verdict"]) for f in predicate["findings"]]
-    late = outcome == "refused" and not recorded and requested is not None
-    if recorded != [(r.id, r.clause, v) for r, v in findings] and not late:
+    new, late = "policy" in predicate, _late(predicate)
+    findings = [] if requested is None else findings_of(document, {**state, **requested})
+    told = [(f["rule"], f["clause"], f["verdict"], *([f["tier"]] if new else [])) for f in predicate["findings"]]
+    # A record of the first type leaves out what it would have found when it came too late.
+    silent = not new and predicate.get("outcome") == "refused" and not told and requested is not None
+    if told != [(r.id, r.clause, v, *([guide.tier(r.id)] if new else [])) for r, v in findings] and not silent:
         raise Bad("the findings are not those of the request")
-    blocked = any(r.blocks for r, _ in findings)
+    blocked = [(guide.tier(r.id), v) for r, v in findings if r.blocks]
+    blocked += _interpreted(document, predicate, guide)
+    action = guide.action(tier for tier, _ in blocked)
+    outcome = predicate.get("outcome")
     if outcome == "refused":
-        if command is not None or predicate["frames"]:
-            raise Bad("a refused request has a command or a frame")
-        if requested is not None and not blocked and not late:
+        if command is not None or predicate["frames"] or predicate.get("content") is not None:
+            raise Bad("a refused request has a command, a frame or content")
+        if predicate.get("yielded", []):
+            raise Bad("a tier yielded and nothing was sent")
+        if requested is not None and not blocked and late is False and not silent:
             raise Bad("the request was refused although every rule allows it")
-    elif outcome in ("admitted", "repaired"):
-        if command is None or requested is None:
+        wanted = guide.unusable if requested is None else action if blocked else REPAIR
+        if wanted == FALL_BACK and late is False and _fallback(document, predicate, guide, state, ()) is not None:
+            raise Bad("the request was refused although the policy falls back")
+    elif outcome in ("admitted", "repaired", "fallback"):
+        if command is None or (requested is None and outcome != "fallback"):
             raise Bad("an admitted command or its request is missing")
-        if any(r.blocks for r, _ in _findings(document, {**state, **command})):
+        if new and late:
+            raise Bad("a command was admitted after its deadline")
+        yielded = _yielded(document, predicate, guide, {**state, **(requested or command)}, {**state, **command})
+        if any(r.blocks and guide.tier(r.id) not in yielded for r, _ in findings_of(document, {**state, **command})):
             raise Bad("a rule does not allow the command")
         _grid_steps(document, predicate, command)
-        if not predicate["frames"]:
-            raise Bad("an admitted command has no frame")
-        if (command == requested) != (outcome == "admitted"):
-            raise Bad("the outcome does not tell whether the command was changed")
-        if outcome == "repaired" and predicate.get("certificate") is None:
-            raise Bad("a repair needs its certificate")
+        _sent(document, predicate)
+        _chosen(document, predicate, guide, action, bool(blocked), yielded)
     else:
         raise Bad("the outcome is unknown")
     if predicate.get("certificate") is not None:
-        try:
-            certificate = from_bytes(base64.b64decode(predicate["certificate"], validate=True))
-        except ValueError as error:
-            raise Bad("the certificate is not base64") from error
-        if not refutes(decision_problem(document, predicate), certificate):
-            raise Bad("the certificate does not show what the record says")
+        _certified(decision_problem(document, predicate, guide), predicate["certificate"])
 
 
-def _findings(document: Document, values: Mapping[int, Fraction]) -> list[tuple[Rule, str]]:
-    found = [(rule, verdict(document, rule, values)) for rule in document.rules]
-    return [(rule, v) for rule, v in found if v in (VIOLATES, CANNOT_TELL)]
+def _chosen(
+    document: Document, predicate: Mapping[str, Any], guide: Policy, action: str, blocked: bool, yielded: Sequence[str]
+) -> None:
+    """That what was sent is what the policy asks for: the request, the closest command, or the fallback."""
+    outcome, requested, command = predicate["outcome"], predicate["requested"], predicate["command"]
+    if outcome == "fallback":
+        wanted = guide.unusable if requested is None else action if blocked else REPAIR
+        if wanted != FALL_BACK:
+            raise Bad("the policy does not fall back here")
+        found = _fallback(document, predicate, guide, _state(document, predicate), yielded)
+        if found is None or {document.names[i]: int(v) for i, v in found.items()} != command:
+            raise Bad("the command is not the policy's fallback")
+        return
+    if (command == requested) != (outcome == "admitted"):
+        raise Bad("the outcome does not tell whether the command was changed")
+    if blocked and action != REPAIR:
+        raise Bad("the policy does not repair here")
+    if outcome == "repaired":
+        if predicate.get("certificate") is None:
+            raise Bad("a repair needs its certificate")
+        findings = [(f["tier"], f["rule"]) for f in predicate["findings"]] if "policy" in predicate else []
+        blocking = {r.id for r in document.rules if r.blocks}
+        tolerance = guide.tolerance(tier for tier, rule in findings if rule in blocking)
+        if document.subject in COMMANDED and tolerance is not None:
+            if any(document.units[document.names.index(n)] != ("W", "1") for n in command):
+                raise Bad("a tolerance in watts needs commands in watts")
+            if sum(abs(integer(command[n]) - integer(requested[n])) for n in command) > tolerance:
+                raise Bad("the repair moves the command further than the policy tolerates")
+
+
+def _certified(problem: Problem, encoded: object) -> None:
+    try:
+        certificate = from_bytes(base64.b64decode(text(encoded), validate=True))
+    except ValueError as error:
+        raise Bad("the certificate is not base64") from error
+    if not refutes(problem, certificate):
+        raise Bad("the certificate does not show what the record says")
+
+
+def _yielded(
+    document: Document,
+    predicate: Mapping[str, Any],
+    guide: Policy,
+    asked: Mapping[int, Fraction],
+    sent: Mapping[int, Fraction],
+) -> tuple[str, ...]:
+    """The tiers that yielded: allowed to by the policy, the one that stands longest first, each with a certificate that
+    nothing satisfied it beside the tiers that stand over it."""
+    entries = predicate.get("yielded", [])
+    tiers = tuple(text(entry["tier"]) for entry in entries)
+    if tiers != tuple(t for t in reversed(guide.yields) if t in tiers):
+        raise Bad("a tier yielded against the policy or out of its order")
+    failing = findings_of(document, sent)
+    for entry in entries:
+        tier = entry["tier"]
+        if guide.actions[tier].untold != "yield" and any(
+            r.blocks and guide.tier(r.id) == tier and v == CANNOT_TELL for r, v in findings_of(document, asked)
+        ):
+            raise Bad("a tier yielded for missing data against the policy")
+        over = guide.over(tier, tiers)
+        rules = [r for r in document.rules if r.blocks and guide.tier(r.id) in over]
+        _certified(nothing_problem(document, predicate, rules), entry["certificate"])
+        broken = [(r.id, r.clause, v, tier) for r, v in failing if guide.tier(r.id) == tier]
+        if [(f["rule"], f["clause"], f["verdict"], f["tier"]) for f in entry["findings"]] != broken:
+            raise Bad("the findings of a tier that yielded are not those of the command")
+    return tiers
+
+
+def _fallback(
+    document: Document,
+    predicate: Mapping[str, Any],
+    guide: Policy,
+    state: Mapping[int, Fraction],
+    yielded: Sequence[str],
+) -> dict[int, Fraction] | None:
+    """The first of the policy's fallback commands that every rule allows whose tier stands; None where none does."""
+    moved = _moved(document, predicate)
+    if document.subject not in COMMANDED or any(document.names[i].rpartition(".")[2] != POWER for i in moved):
+        return None
+    for candidate in guide.fallback:
+        command: dict[int, Fraction] = {}
+        for i in moved:
+            name, step = document.names[i], _grid(predicate, document.names[i])
+            standing = name.removesuffix(POWER) + STANDING
+            place = document.names.index(standing) if standing in document.names else -1
+            value = state.get(place) if candidate == HOLD else Fraction(candidate)
+            low, high = document.ranges[i]
+            if value is not None and low <= int(value / step) * step <= high:
+                command[i] = Fraction(int(value / step) * step)
+        if len(command) == len(moved) and not any(
+            r.blocks and guide.tier(r.id) not in yielded for r, _ in findings_of(document, {**state, **command})
+        ):
+            return command
+    return None
+
+
+def _interpreted(document: Document, predicate: Mapping[str, Any], guide: Policy) -> list[tuple[str, str]]:
+    """What the record says of rules that facts cannot express: each once, and none that blocks fails in what was sent.
+    Gives tier and verdict of those that block the request."""
+    told = predicate.get("interpreted", [])
+    if [(f["rule"], f["clause"], f["tier"]) for f in told] != [
+        (r, clause, guide.tier(r)) for r, clause, _ in document.interpreted
+    ]:
+        raise Bad("the rules that facts cannot express do not stand in the record, each once")
+    verdicts = (COMPLIES, NOT_APPLICABLE, VIOLATES, CANNOT_TELL)
+    blocked = []
+    for entry, (_, _, blocks) in zip(told, document.interpreted, strict=True):
+        if entry["verdict"] not in verdicts or (entry["sent"] is None) != (predicate["command"] is None):
+            raise Bad("a rule that facts cannot express has no verdict")
+        if predicate["command"] is not None and (
+            entry["sent"] not in verdicts or (blocks and entry["sent"] in FAILING)
+        ):
+            raise Bad("a rule that facts cannot express does not allow what was sent")
+        if predicate["command"] == predicate["requested"] and entry["sent"] not in (None, entry["verdict"]):
+            raise Bad("a rule that facts cannot express has two verdicts on the same")
+        if blocks and entry["verdict"] in FAILING:
+            blocked.append((entry["tier"], entry["verdict"]))
+    return blocked
+
+
+def _sent(document: Document, predicate: Mapping[str, Any]) -> None:
+    """That frames or content stand in the record of something that was sent."""
+    if document.subject in COMMANDED:
+        if not predicate["frames"] or predicate.get("content") is not None:
+            raise Bad("an admitted command has no frame")
+    elif predicate["frames"] or predicate.get("content") != content_digest(content(predicate)):
+        raise Bad("the content is not what was decided")
+
+
+def content(predicate: Mapping[str, Any]) -> bytes:
+    """The canonical content of what was decided, for subjects other than commands: values and rows."""
+    values = {**predicate["state"], **(predicate["command"] or {})}
+    told = {"subject": predicate["subject"], "id": predicate["id"], "values": values, "rows": predicate["rows"]}
+    return dumps(told)
+
+
+def content_digest(data: bytes) -> str:
+    """`sha256:` and the hash of canonical content."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _check_plan(document: Document, predicate: Mapping[str, Any], guide: Policy) -> None:
+    """A decision on many rows, each of them a subject of its own with a value, or a reason, for every variable."""
+    if document.subject not in COMMANDED or document.interpreted:
+        raise Bad("a plan is judged by the facts of units or pools")
+    empty = predicate["state"], predicate["unusable"], predicate["requested"], predicate["grid"], predicate["frames"]
+    if any(part != {} for part in empty) or predicate["yielded"] or predicate["certificate"] is not None:
+        raise Bad("a plan is admitted or refused as it stands")
+    found, seen = [], dict[str, int]()
+    for k, row in enumerate(predicate["rows"]):
+        if row["step"] != seen.get(text(row["of"]), 0):
+            raise Bad("the steps of a plan do not follow one another")
+        seen[row["of"]] = row["step"] + 1
+        values = _values(document, row["state"], row["unusable"], set(document.names))
+        found += [(k, r, v) for r, v in findings_of(document, values)]
+    told = [(f["row"], f["rule"], f["clause"], f["verdict"], f["tier"]) for f in predicate["findings"]]
+    if told != [(k, r.id, r.clause, v, guide.tier(r.id)) for k, r, v in found]:
+        raise Bad("the findings are not those of the plan")
+    blocked, late = any(r.blocks for _, r, _ in found), _late(predicate)
+    if predicate["outcome"] == "refused":
+        if predicate["command"] is not None or predicate["content"] is not None or (not blocked and late is False):
+            raise Bad("the plan was refused although every rule allows it, or has content")
+    elif predicate["outcome"] == "admitted":
+        if blocked or late or predicate["command"] != {} or not predicate["rows"]:
+            raise Bad("a rule, or the deadline, does not allow the plan")
+        if predicate["content"] != content_digest(content(predicate)):
+            raise Bad("the content is not what was decided")
+    else:
+        raise Bad("the outcome is unknown")
+
+
+def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
+    """The variables that the decision is about: those commanded, of other subjects the ones that have a step."""
+    grid = predicate.get("grid")
+    if type(grid) is not dict:
+        raise Bad("the steps of what is decided are missing")
+    if document.subject in COMMANDED:
+        return [i for i, role in enumerate(document.roles) if role == "commanded"]
+    if any(name not in document.names or document.roles[document.names.index(name)] not in MOVABLE for name in grid):
+        raise Bad("what was moved is not anybody's to choose")
+    return [i for i, name in enumerate(document.names) if name in grid]
 
 
 def _state(document: Document, predicate: Mapping[str, Any]) -> dict[int, Fraction]:
-    raw, unusable = predicate.get("state"), predicate.get("unusable")
+    moved = {document.names[i] for i in _moved(document, predicate)}
+    raw = predicate.get("state")
+    # Of other subjects than commands the state also holds what only the rules that facts cannot express speak of.
+    beside = set() if document.subject in COMMANDED or type(raw) is not dict else set(raw) - set(document.names)
+    return _values(document, raw, predicate.get("unusable"), (set(document.names) - moved) | beside)
+
+
+def _values(document: Document, raw: Any, unusable: Any, wanted: set[str]) -> dict[int, Fraction]:
     if type(raw) is not dict or type(unusable) is not dict:
         raise Bad("the record's state is missing")
-    if set(raw) != set(document.names) - document.commanded:
+    if set(raw) != wanted:
         raise Bad("the state does not name each variable once")
     if {name for name, value in raw.items() if value is None} != set(unusable):
         raise Bad("a value that cannot be used has no reason, or a reason no value")
@@ -239,18 +351,18 @@ def _state(document: Document, predicate: Mapping[str, Any]) -> dict[int, Fracti
 
 
 def _command(document: Document, predicate: Mapping[str, Any], key: str) -> dict[int, Fraction] | None:
-    raw = predicate.get(key)
+    raw, moved = predicate.get(key), _moved(document, predicate)
     if raw is None:
         return None
-    if type(raw) is not dict or set(raw) != document.commanded:
+    if type(raw) is not dict or set(raw) != {document.names[i] for i in moved}:
         raise Bad(f"`{key}` does not name each commanded variable once")
     out = {}
-    for i, name in enumerate(document.names):
-        if name in raw:
-            low, high = document.ranges[i]
-            if not low <= integer(raw[name]) <= high:
-                raise Bad(f"`{key}` of `{name}` lies outside its declared range")
-            out[i] = Fraction(integer(raw[name]))
+    for i in moved:
+        low, high = document.ranges[i]
+        value = integer(raw[document.names[i]])
+        if not low <= value <= high:
+            raise Bad(f"`{key}` of `{document.names[i]}` lies outside its declared range")
+        out[i] = Fraction(value)
     return out
 
 
@@ -268,40 +380,54 @@ def _grid(predicate: Mapping[str, Any], name: str) -> int:
     return step
 
 
-def decision_problem(document: Document, predicate: Mapping[str, Any]) -> Problem:
+def decision_problem(document: Document, predicate: Mapping[str, Any], policy: Policy = NO_POLICY) -> Problem:
     """The problem that the record's certificate refutes (`docs/architecture.md`, Decision record).
 
-    For a repair: a compliant command at most `distance - 1 - gap` from the request. For a refusal: any compliant one.
+    For a repair: a command at most `distance - 1 - gap` from the request that complies with every tier that stands. For
+    a refusal: any that complies with the tiers that never yield.
     """
-    state = _state(document, predicate)
-    commanded = [i for i, name in enumerate(document.names) if name in document.commanded]
-    position = {i: j for j, i in enumerate(commanded)}
-    steps = [_grid(predicate, document.names[i]) for i in commanded]
+    out = {e["tier"] for e in predicate.get("yielded", [])} if predicate.get("outcome") == "repaired" else policy.yields
+    problem = nothing_problem(
+        document, predicate, [r for r in document.rules if r.blocks and policy.tier(r.id) not in out]
+    )
+    if predicate.get("outcome") != "repaired":
+        return problem
+    requested, command = _command(document, predicate, "requested"), _command(document, predicate, "command")
+    if requested is None or command is None:
+        raise Bad("a repair names its request and its command")
+    moved = _moved(document, predicate)
+    gap = integer(predicate.get("gap"))
+    distance = sum(abs(int(command[i] - requested[i])) for i in moved)
+    if not 0 <= gap < distance:
+        raise Bad("the gap of a repair lies between nothing and its distance")
+    m = len(moved)
+    box, facts = list(problem.box), list(problem.facts)
+    for j, i in enumerate(moved):
+        r, step = int(requested[i]), _grid(predicate, document.names[i])
+        box.append((0, distance))
+        facts.append(("L", ((j, step), (m + j, -1)), r, False))
+        facts.append(("L", ((j, -step), (m + j, -1)), -r, False))
+    facts.append(("L", tuple((m + j, 1) for j in range(m)), distance - 1 - gap, False))
+    return Problem(len(box), tuple(box), frozenset(range(m)), (), tuple(facts))
+
+
+def nothing_problem(document: Document, predicate: Mapping[str, Any], rules: Sequence[Rule]) -> Problem:
+    """The problem of any command at all, on the grid, that complies with some rules in the recorded state."""
+    state, moved = _state(document, predicate), _moved(document, predicate)
+    position = {i: j for j, i in enumerate(moved)}
+    steps = [_grid(predicate, document.names[i]) for i in moved]
     box: list[tuple[int, int]] = []
-    for i, g in zip(commanded, steps, strict=True):
+    for i, g in zip(moved, steps, strict=True):
         low, high = document.ranges[i]
         box.append((-(-low // g), high // g))
+    known = state.keys() | position.keys()
     facts: list[Fact] = []
-    for rule in document.rules:
-        if rule.blocks:
-            fact = ("O", (negate(rule.scope), rule.body))
-            facts.append(_substitute(document, fact, state, position, steps))
-    if predicate.get("outcome") == "repaired":
-        requested, command = _command(document, predicate, "requested"), _command(document, predicate, "command")
-        if requested is None or command is None:
-            raise Bad("a repair names its request and its command")
-        gap = integer(predicate.get("gap"))
-        distance = sum(abs(int(command[i] - requested[i])) for i in commanded)
-        if not 0 <= gap < distance:
-            raise Bad("the gap of a repair lies between nothing and its distance")
-        m = len(commanded)
-        for j, i in enumerate(commanded):
-            r = int(requested[i])
-            box.append((0, distance))
-            facts.append(("L", ((j, steps[j]), (m + j, -1)), r, False))
-            facts.append(("L", ((j, -steps[j]), (m + j, -1)), -r, False))
-        facts.append(("L", tuple((m + j, 1) for j in range(m)), distance - 1 - gap, False))
-    return Problem(len(box), tuple(box), frozenset(range(len(commanded))), (), tuple(facts))
+    for rule in rules:
+        # A rule that cannot be judged is not complied with, whatever its other rows say.
+        body = rule.body if plain(document, rule.body) <= known else ("O", ())
+        fact = ("O", (negate(rule.scope), body)) if plain(document, rule.scope) <= known else ("O", ())
+        facts.append(_substitute(document, fact, state, position, steps))
+    return Problem(len(box), tuple(box), frozenset(range(len(moved))), (), tuple(facts))
 
 
 def _substitute(
@@ -329,3 +455,6 @@ def _substitute(
             terms[free] = terms.get(free, Fraction(0)) + factor
     scale = lcm(rest.denominator, *(a.denominator for a in terms.values()))
     return ("L", tuple((i, int(a * scale)) for i, a in sorted(terms.items()) if a), int(rest * scale), fact[3])
+
+
+__all__ = ["check_decision", "content", "content_digest", "decision_problem", "nothing_problem", "parse_document"]

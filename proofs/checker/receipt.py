@@ -17,17 +17,23 @@ from proofs.checker.note import Checkpoint, decode64, open_checkpoint, parse_vke
 
 HEADER = "c2sp.org/tlog-proof@v1"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "lexwatt/decision/v1"
+PREDICATE_TYPE = "lexwatt/decision/v2"
+FIRST_TYPE = "lexwatt/decision/v1"
+"""Records from before there were policies: no tier yields, all was recorded before it was done."""
 MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a good receipt shows: the decision, its place in the log, and the tree head it was found under."""
+    """What a good receipt shows: the decision, its place in the log, and the tree head it was found under.
+
+    `not_rederived` names the rules that facts cannot express: what the record says of them was taken as it stands.
+    """
 
     predicate: dict[str, Any]
     index: int
     checkpoint: Checkpoint
+    not_rederived: tuple[str, ...] = ()
 
 
 def open_receipt(receipt: bytes, vkey: str) -> tuple[bytes, int, Checkpoint]:
@@ -62,9 +68,11 @@ def read_record(record: bytes) -> dict[str, Any]:
     """The predicate of a record; raises `Bad` unless it is a canonical Statement whose subject names the predicate."""
     try:
         statement = loads(record)
-        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] != PREDICATE_TYPE:
+        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] not in (PREDICATE_TYPE, FIRST_TYPE):
             raise Bad("the record is of an unknown type")
         predicate = statement["predicate"]
+        if ("policy" in predicate) != (statement["predicateType"] == PREDICATE_TYPE):
+            raise Bad("the record does not have the fields of its type")
         name = f"{predicate['id']}/{predicate['sequence']}"
         digest = hashlib.sha256(dumps(predicate)).hexdigest()
         if statement["subject"] != [{"name": name, "digest": {"sha256": digest}}] or len(statement) != 4:
@@ -74,12 +82,15 @@ def read_record(record: bytes) -> dict[str, Any]:
     return dict(predicate)
 
 
-def verify_receipt(receipt: bytes, vkey: str, document: bytes) -> Verified:
-    """What the receipt shows, everything having been checked; raises `Bad`, saying what is wrong, otherwise."""
+def verify_receipt(receipt: bytes, vkey: str, document: bytes, policy: bytes | None = None) -> Verified:
+    """What the receipt shows, everything having been checked; raises `Bad`, saying what is wrong, otherwise.
+
+    `policy` is the document of the guard policy, where the record names one.
+    """
     record, index, checkpoint = open_receipt(receipt, vkey)
     predicate = read_record(record)
     try:
-        check_decision(document, predicate)
+        left = check_decision(document, predicate, policy)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Bad(f"the record lacks or misplaces {error}") from error
-    return Verified(predicate, index, checkpoint)
+    return Verified(predicate, index, checkpoint, left)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,9 +17,10 @@ from adapters.sunspec.codec import SunSpecCodec
 from compiler.inputs import read
 from compiler.to_exact import Unusable, Value
 from guardrails.guard import COMMANDED, Guard, Request
-from guardrails.quick import Quick, Slot
+from guardrails.quick import Quick
 from guardrails.seal import Frame, Sealer
 from guardrails.state import NANO, Reading, snapshot
+from guardrails.writing import Slot
 from proofs.checker.decision import check_decision
 from proofs.checker.receipt import PREDICATE_TYPE
 from proofs.prepared import HOLE, Prepared
@@ -43,7 +44,7 @@ def pair() -> tuple[Guard, Quick, MemoryLedger, MemoryLedger, dict[str, bytes]]:
     return one(slow), Quick(one(fast)), slow, fast, documents
 
 
-@lru_cache(maxsize=None)
+@cache
 def registered(unit: str) -> Mapping[str, Value]:
     """A unit's registration, read once."""
     return read(core().declared(), fleet().units[unit].inputs()).values
@@ -166,7 +167,7 @@ def test_a_codec_that_errs_about_its_slot_is_left_to_the_reference() -> None:
 
 
 def test_a_prepared_record_has_the_bytes_of_a_statement() -> None:
-    fixed: dict[str, Any] = {name: None for name in FIELDS} | {"id": 'a "b" 100 % ü', "state": {"x": 1, "\ud7ff": "%s"}}
+    fixed: dict[str, Any] = dict.fromkeys(FIELDS) | {"id": 'a "b" 100 % ü', "state": {"x": 1, "\ud7ff": "%s"}}
     prepared = Prepared(fixed | {"sequence": HOLE, "state": fixed["state"] | {"w": HOLE, "é": HOLE}, "gap": HOLE})
     assert prepared.holes == ("gap", "sequence", "state.w", "state.é")
     for sequence, w in ((0, 5), (2**40, -(2**52)), (17, 0)):
@@ -175,7 +176,20 @@ def test_a_prepared_record_has_the_bytes_of_a_statement() -> None:
 
 
 def test_a_record_that_would_not_be_one_is_not_prepared() -> None:
-    fixed: dict[str, Any] = {name: None for name in FIELDS} | {"id": "a"}
+    fixed: dict[str, Any] = dict.fromkeys(FIELDS) | {"id": "a"}
     for wrong in ({"sequence": 3}, {"sequence": HOLE, "gap": 0.5}, {"sequence": HOLE, "more": 1}):
         with pytest.raises(ValueError):
             Prepared(fixed | wrong)
+
+
+def test_what_is_only_checked_is_what_the_reference_finds() -> None:
+    slow, fast, *_ = pair()
+    pick = random.Random(11)
+    hurried = Counter[bool]()
+    for _ in range(150):
+        asked = made(pick, pick.choice(UNITS), 0)
+        found = fast.check(asked)
+        hurried[found is not None] += 1
+        if found is not None:
+            assert found == slow.check(asked)
+    assert hurried[True] > 120

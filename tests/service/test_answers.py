@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from adapters.sunspec.codec import SunSpecCodec
 from guardrails.seal import Frame
-from proofs.checker.receipt import verify_receipt
+from proofs.checker.receipt import PREDICATE_TYPE, verify_receipt
 from tests.packs import fleet, memory_guard, request
 from tests.service.site import (
     HOMES,
@@ -284,7 +284,7 @@ def test_records_come_in_pages(client: TestClient) -> None:
         seen += page["records"]
         start = page["next"]
     assert [r["index"] for r in seen] == list(range(page["size"]))
-    assert seen[-1]["record"]["predicateType"] == "lexwatt/decision/v1"
+    assert seen[-1]["record"]["predicateType"] == PREDICATE_TYPE
     assert client.get("/v1/records", params={"start": 10**9}).json()["records"] == []
 
 
@@ -314,3 +314,36 @@ def test_every_stage_is_measured_and_traced(tmp_path: Path) -> None:
         assert span.parent is not None and span.parent.span_id == whole.context.span_id
         assert whole.start_time <= span.start_time <= span.end_time <= whole.end_time
     assert whole.attributes is not None and whole.attributes["http.status_code"] == 200
+
+
+POLICY = """
+name: "Site of the tests"
+tiers: {operator: safety, entsoe: grid_code}
+actions:
+  safety: {action: repair}
+  grid_code: {action: refuse}
+  contract: {action: repair}
+  market: {action: repair}
+yields: []
+fallback: ["0 W", hold]
+unusable: refuse
+services:
+  primary_response: {record: before, latency: primary_response}
+"""
+
+
+def test_a_guard_policy_and_its_service_classes_count(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    high = {"frequency": "50.7 Hz", "reference_power": "300 kW", "previous_setpoint": "300 kW"}
+    with service(tmp_path, policy=path) as client:
+        client.headers.update(bearer())
+        refused = client.post(ADMIT, json=command("300 kW", state=high, deadline_ms=5000)).json()
+        assert (refused["outcome"], refused["commands"]) == ("refused", [])
+        served = client.post(ADMIT, json=command(service="primary_response", deadline_ms=60_000))
+        assert served.status_code == 200, served.text
+        assert served.json()["outcome"] in ("admitted", "refused")
+        record = client.get("/v1/records", params={"start": served.json()["index"]}).json()["records"][0]["record"]
+        assert record["predicate"]["service_class"] == "primary_response"
+        unknown = client.post(ADMIT, json=command(service="morse"))
+        assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "service")

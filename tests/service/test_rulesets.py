@@ -13,6 +13,7 @@ import pytest
 
 from lexwatt.service import rulesets
 from lexwatt.service.rulesets import RulesChanged
+from proofs.checker.receipt import PREDICATE_TYPE
 from tests.service.site import Clock, TestClient, app, bearer, command, house, service, together
 
 PROPOSE, APPROVE, BACK = "/v1/rulesets:propose", "/v1/rulesets:approve", "/v1/rulesets:rollback"
@@ -111,7 +112,7 @@ def test_what_is_under_way_finishes_under_the_rules_it_began_with(tmp_path: Path
         assert (await first).json()["ruleset"] == old != new
         assert (await second).json()["ruleset"] == new
         records = (await client.get("/v1/records", headers=ANN)).json()["records"]
-        decided = [r["record"] for r in records if r["record"]["predicateType"] == "lexwatt/decision/v1"]
+        decided = [r["record"] for r in records if r["record"]["predicateType"] == PREDICATE_TYPE]
         assert [d["predicate"]["ruleset"] for d in decided] == [old, new]
         assert len({d["subject"][0]["name"] for d in decided}) == 2
 
