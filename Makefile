@@ -72,6 +72,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.guard
 	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.editor
+	$(BIN)/python -m bench.service
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'

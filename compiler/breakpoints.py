@@ -22,7 +22,7 @@ Points = Callable[[Sequence[int]], set[int]]
 def breakpoints(facts: FactSet, commanded: int, grid: int, fixed: Mapping[int, int]) -> Points:
     """The function for the blocking rules. It takes one value for each plain variable that `fixed` does not hold."""
     space: dict[str, Any] = {}
-    exec(compile(_source(facts, commanded, grid, fixed), "<edges>", "exec"), space)  # noqa: S102  # numbers, own names
+    exec(compile(_source(facts, commanded, grid, fixed), "<edges>", "exec"), space)  # noqa: S102  # numbers, own names  # nosec B102  # the text is made here, of numbers and own names
     points: Points = space["points"]
     return points
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
-import pickle
+import pickle  # nosec B403  # of our own child process, over its pipe
 import select
-import subprocess
+import subprocess  # nosec B404  # the child is this interpreter
 import sys
 import threading
 import time
@@ -27,7 +27,7 @@ class Lost(Exception):
 class _Child:
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, sys.path))
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # nosec B603  # this interpreter and our own module, no shell
             [sys.executable, "-c", "from compiler.child import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -42,7 +42,7 @@ class _Child:
         try:
             _write(self.process.stdin, request)
             header = self._read(8, until)
-            answer = pickle.loads(self._read(int.from_bytes(header, "big"), until))  # noqa: S301
+            answer = pickle.loads(self._read(int.from_bytes(header, "big"), until))  # noqa: S301  # nosec B301  # of our own child process, over its pipe
         except (OSError, EOFError, pickle.PickleError) as error:
             raise Lost(f"the solver's process ended: {error}") from error
         self.fresh = False
@@ -134,7 +134,7 @@ def serve() -> None:
     os.dup2(2, 1)
     requests = sys.stdin.buffer
     while header := requests.read(8):
-        function, args = pickle.loads(requests.read(int.from_bytes(header, "big")))  # noqa: S301
+        function, args = pickle.loads(requests.read(int.from_bytes(header, "big")))  # noqa: S301  # nosec B301  # of our own parent process, over its pipe
         try:
             module, _, name = function.partition(":")
             reply = ("returned", getattr(importlib.import_module(module), name)(*args))

@@ -57,7 +57,7 @@ def margins(instance: Instance, names: Sequence[str], fixed: Mapping[str, Fracti
     codes, numbers = "".join(f"c{k}, " for k in count), "".join(f"m{k}, " for k in count)
     lines.append(f"    return ({codes}), ({numbers})")
     space: dict[str, Any] = {}
-    exec(compile("\n".join([*lines, ""]), "<core>", "exec"), space)  # noqa: S102  # names and whole numbers only
+    exec(compile("\n".join([*lines, ""]), "<core>", "exec"), space)  # noqa: S102  # names and whole numbers only  # nosec B102  # the text is made here, of numbers and own names
     return Margins(
         space["judge"],
         tuple(names),

@@ -32,7 +32,7 @@ def single(facts: FactSet, fixed: Mapping[int, int] = _NONE) -> Check:
     the check is made; raises `ValueError` naming a quantity that is fixed outside its declared range.
     """
     space: dict[str, Any] = {}
-    exec(compile(source(facts, fixed), "<facts>", "exec"), space)  # noqa: S102  # names and whole numbers from here only
+    exec(compile(source(facts, fixed), "<facts>", "exec"), space)  # noqa: S102  # names and whole numbers from here only  # nosec B102  # the text is made here, of numbers and own names
     check: Check = space["check"]
     return check
 

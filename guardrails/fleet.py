@@ -434,7 +434,7 @@ def _read(path: Path, form: type[Form]) -> Form:
         if path.suffix == ".json":
             raw = json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_once)
         else:
-            raw = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - the base loader makes texts, lists and maps only
+            raw = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - the base loader makes texts, lists and maps only  # nosec B506  # the base loader makes texts, lists and maps only
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise FleetError(f"{path.name}: {error}") from error
     try:

@@ -76,6 +76,10 @@ class Decision:
 class Guard(Subjects):
     """Decides, records, and only then seals."""
 
+    def resume(self) -> None:
+        """Goes on numbering decisions after the ledger's last record, where another guard wrote to it meanwhile."""
+        self._sequence = len(self._ledger)
+
     def check(self, request: Request) -> tuple[Finding, ...]:
         """Findings of every rule that one unit's set point does not comply with; nothing is recorded or admitted."""
         case = self._one(self._checked(request))

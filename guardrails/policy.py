@@ -109,7 +109,7 @@ def load_policy(path: Path) -> GuardPolicy:
         text = path.read_text(encoding="utf-8")
         if len(text) > MAX_BYTES:
             raise ValueError("the file is too long")
-        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - made of the base loader: texts, lists and maps only
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  # the base loader makes texts, lists and maps only
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise PolicyError(f"{path.name}: {error}") from error
     try:

@@ -63,17 +63,27 @@ class Quick:
             pending,
         )
 
-    def prepare(self, request: Request) -> Ready | None:
-        """The decision and its record, neither recorded nor sealed; None where the reference has to decide."""
-        unit = self._units.get(request.unit)
+    def check(self, request: Request) -> tuple[Finding, ...] | None:
+        """What the command does not comply with, as `Guard.check` gives it; None where the reference has to judge."""
         try:
-            if unit is None or not unit.serves(request):
-                if len(self._units) >= KEPT:
-                    self._units.clear()
-                unit = self._units[request.unit] = _Unit(self._guard, request)
-            return unit.decide(request)
+            return self._ready(request).failing(request)
         except CannotHurry:
             return None
+
+    def prepare(self, request: Request) -> Ready | None:
+        """The decision and its record, neither recorded nor sealed; None where the reference has to decide."""
+        try:
+            return self._ready(request).decide(request)
+        except CannotHurry:
+            return None
+
+    def _ready(self, request: Request) -> _Unit:
+        unit = self._units.get(request.unit)
+        if unit is None or not unit.serves(request):
+            if len(self._units) >= KEPT:
+                self._units.clear()
+            unit = self._units[request.unit] = _Unit(self._guard, request)
+        return unit
 
     def seal(self, ready: Ready, index: int, record_hash: bytes) -> Admitted | None:
         """The command to send once its record is durable at `index`; None when it was refused."""
@@ -229,6 +239,18 @@ class _Unit:
         variables = self.rules.facts.variables
         pairs = zip(self.order, steps, strict=True)
         return self.fixed | {i: s for i, s in pairs if variables[i].name not in bad and i != self.commanded}
+
+    def failing(self, request: Request) -> tuple[Finding, ...]:
+        """What the command does not comply with; raises `CannotHurry`."""
+        asked = self._asked(request)
+        if isinstance(asked, Unusable):
+            raise CannotHurry("no command to judge")
+        steps, bad = self._read(request.state)
+        steps[self.at] = asked
+        codes, numbers = self._judge(steps, bad)
+        if max(codes, default=0) < 2:
+            return ()
+        return findings_of(self.rules.instance, self.margins, codes, numbers, bad)
 
     def _asked(self, request: Request) -> int | Unusable:
         value: Value = request.active_power

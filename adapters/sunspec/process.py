@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import subprocess  # nosec B404  # the simulator is our own program
 import sys
 import tempfile
 from pathlib import Path
@@ -27,7 +27,7 @@ class DeviceProcess:
         if journal is not None:
             command += ["--journal", str(journal)]
         self._config = Path(file.name)
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603  # nosec B603  # this interpreter and our own module, no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         line = self._answer()

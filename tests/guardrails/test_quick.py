@@ -180,3 +180,16 @@ def test_a_record_that_would_not_be_one_is_not_prepared() -> None:
     for wrong in ({"sequence": 3}, {"sequence": HOLE, "gap": 0.5}, {"sequence": HOLE, "more": 1}):
         with pytest.raises(ValueError):
             Prepared(fixed | wrong)
+
+
+def test_what_is_only_checked_is_what_the_reference_finds() -> None:
+    slow, fast, *_ = pair()
+    pick = random.Random(11)
+    hurried = Counter[bool]()
+    for _ in range(150):
+        asked = made(pick, pick.choice(UNITS), 0)
+        found = fast.check(asked)
+        hurried[found is not None] += 1
+        if found is not None:
+            assert found == slow.check(asked)
+    assert hurried[True] > 120
