@@ -376,7 +376,7 @@ def _command(document: Document, predicate: Mapping[str, Any], key: str) -> dict
         return None
     if type(raw) is not dict or set(raw) != {document.names[i] for i in moved}:
         raise Bad(f"`{key}` does not name each commanded variable once")
-    out = {}
+    out: dict[int, Number] = {}
     for i in moved:
         low, high = document.ranges[i]
         value = integer(raw[document.names[i]])
