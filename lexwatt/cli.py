@@ -18,7 +18,7 @@ from compiler.inputs import read
 from compiler.to_exact import Verdict, judge
 from compiler.to_text import explain as explain_rule
 from jurisdictions.loader import sources_of
-from lexwatt import auditing, authoring, comparing, exporting, logs, proving, serving, tracing
+from lexwatt import auditing, authoring, comparing, exporting, logs, proving, replaying, serving, tracing
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs, report
 from lexwatt.evaluate import evaluate
 from lexwatt.remembered import PROVED
@@ -60,6 +60,7 @@ app.command("worked-examples")(tracing.worked_examples)
 app.command()(exporting.rego)
 app.command()(exporting.vipr)
 app.command()(auditing.audit)
+app.command()(replaying.replay)
 app.command()(logs.witness)
 app.command("export-log")(logs.export_log)
 app.command("check-log")(logs.check_log)

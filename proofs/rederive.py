@@ -227,10 +227,10 @@ class Judge:
                 part.counts["document_missing"] += 1
                 return
         part.not_rederived.update(check_decision(document, predicate, guide))
-        part.counts["rederived"] += 1
         part.yielded.update(entry["tier"] for entry in predicate.get("yielded", ()))
         if self.frames is not None and frames:
             self._framed(part, predicate)
+        part.counts["rederived"] += 1
 
     def _numbered(self, part: Part, place: int, digest: str, sequence: int) -> None:
         """Runs of consecutive numbers: rule set, first number, first and last place, and whether places ascend too."""

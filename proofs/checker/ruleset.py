@@ -198,15 +198,10 @@ def _test(fact: Fact) -> Test:
     _, terms, b, strict = fact
     if len(terms) == 1:
         ((i, a),) = terms
-        return (lambda values: a * values[i] < b) if strict else (lambda values: a * values[i] <= b)
-    if len(terms) == 2:
-        (i, a), (j, c) = terms
-        if strict:
-            return lambda values: a * values[i] + c * values[j] < b
-        return lambda values: a * values[i] + c * values[j] <= b
+        return (lambda values: bool(a * values[i] < b)) if strict else (lambda values: bool(a * values[i] <= b))
 
     def row(values: Sequence[Number]) -> bool:
-        total: Number = sum([a * values[i] for i, a in terms])
-        return bool(total < b) if strict else bool(total <= b)
+        total = sum([a * values[i] for i, a in terms])
+        return bool(total < b if strict else total <= b)
 
     return row
