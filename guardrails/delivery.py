@@ -249,12 +249,12 @@ class Courier:
         start = trip.first_ns = self.clock()
         wait = figures.first_wait(min(window_ns, deadline_ns - start))
         latest = start + window_ns
+        limit, patience = min(deadline_ns, latest), int(figures.patience_s * NANO)
         self.meters.seconds.labels("queue").observe((start - trip.taken_ns) / NANO)
         for left in range(figures.attempts - 1, -1, -1):
             wait += int(wait * figures.jitter * Fraction(self._chance()))
-            following = start + wait
-            final = not left or following > min(deadline_ns, latest)
-            result, reason, passing = self._attempt(line, permit, latest if final else following)
+            until = start + max(wait, patience)
+            result, reason, passing = self._attempt(line, permit, until if left and until <= limit else latest)
             took = self.clock() - start
             trip.attempts.append(Attempt(start - trip.first_ns, took, result, reason))
             self.meters.attempts.labels(result).inc()
@@ -267,12 +267,13 @@ class Courier:
                 return "unacknowledged", "the acknowledgement came too late"
             if result == "late":
                 return ("late", reason) if not trip.attempts[:-1] else ("unacknowledged", reason)
-            if final or not passing:
+            following = max(start + wait, self.clock())
+            if not left or not passing or following > limit:
                 return "unacknowledged" if result == "unreachable" else result, reason
             if self.clock() < following:
                 yield following
             before, start = start, self.clock()
-            if start > min(deadline_ns, latest):
+            if start > limit:
                 return "unacknowledged", f"no time is left for another attempt: {reason}"
             wait = ceil(figures.growth * (start - before))
         raise AssertionError("the last attempt is final")

@@ -26,14 +26,17 @@ class Figures:
     """What delivery keeps to.
 
     `acknowledgement_s` from the first attempt, then the fallback is taken; `attempts`, the first included; each wait is
-    at least `growth` times the one before. `jitter` is the share by which chance lengthens a wait at most: the site's
-    choice, so that devices that failed together are not asked together. `clauses` are where the figures stand.
+    at least `growth` times the one before. `clauses` are where these stand. The rest is the site's choice: `jitter` is
+    the share by which chance lengthens a wait at most, so that devices that failed together are not asked together;
+    `patience_s` is how long an attempt waits for answers at the least, so that a healthy device on a slow day is not
+    asked anew before it can have answered.
     """
 
     acknowledgement_s: Fraction
     attempts: int
     growth: Fraction
     jitter: Fraction = Fraction(1, 10)
+    patience_s: Fraction = Fraction(1, 2)
     clauses: tuple[str, ...] = ()
 
     def first_wait(self, span_ns: int) -> int:
@@ -66,7 +69,7 @@ def figures(core: Core, growth: Fraction | None = None, jitter: Fraction = Fract
     if jitter < 0:
         raise FiguresError("jitter may lengthen a wait, never shorten it")
     clauses = (*where, *(r.clause for r in counted))
-    return Figures(window, attempts, found, jitter, clauses)
+    return Figures(window, attempts, found, jitter, clauses=clauses)
 
 
 def _window(core: Core, rules: list[CoreRule]) -> tuple[Fraction, tuple[str, ...]]:

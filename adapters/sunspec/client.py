@@ -167,8 +167,10 @@ class SunSpecDevice:
                 raise CutShort(f"{n} of {len(frame.writes)} writes were sent to {self.name}; {error}") from error
             self._call("write", self._client.write_registers, write.address, list(write.values))
         found = []
+        low = min(write.address for write in frame.writes)
+        held = self._registers(low, max(write.address + len(write.values) for write in frame.writes) - low)
         for write in frame.writes:
-            registers = tuple(self._read(write.address, len(write.values)))
+            registers = tuple(held[write.address - low :][: len(write.values)])
             if registers != write.values:
                 raise ReadBackMismatch(
                     f"{self.name} holds {registers} at {write.address} where {write.values} was written"
@@ -182,10 +184,12 @@ class SunSpecDevice:
 
     def _block(self, model_id: int) -> list[int]:
         points = layout(model_id)
-        wanted = max(p.offset + p.size for p in points.values())
+        return self._registers(self._models[model_id], max(p.offset + p.size for p in points.values()))
+
+    def _registers(self, address: int, count: int) -> list[int]:
         out: list[int] = []
-        while len(out) < wanted:
-            out += self._read(self._models[model_id] + len(out), min(MAX_READ, wanted - len(out)))
+        while len(out) < count:
+            out += self._read(address + len(out), min(MAX_READ, count - len(out)))
         return out
 
     def _read(self, address: int, count: int) -> list[int]:
