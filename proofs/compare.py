@@ -1,18 +1,26 @@
-"""Two editions, two choices or two packs, compared by what they allow: each answer with witnesses or certificates."""
+"""Two editions, two choices or two packs, compared by what they allow: each answer with witnesses or certificates.
+
+States range over both editions' declared ranges; where a reading is outside an edition's own, that edition cannot tell,
+which refuses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import gcd
 
 from compiler import core as c
-from compiler.facts import negate
+from compiler.facts import Fact, RuleFact, negate
 from compiler.instance import Instance, with_one_row
-from compiler.to_exact import judge
-from proofs.analyses import BLOCKED, Analysis, expressible, rule_fact
+from compiler.lower import conjunction, disjunction
+from compiler.to_exact import Verdict, judge
+from proofs.analyses import BLOCKED, Analysis, expressible
 
 OLD, NEW = "old:", "new:"
+Ranges = Mapping[str, c.Declared]
+"""What an edition declares, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +71,22 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
             other.id, how, "; ".join(filter(None, (note, moved, weight))), other.clause, refused, allowed, claims
         )
 
-    vocabulary = {**old.declared(), **new.declared()}
+    vocabulary, remade = _joined(old.declared(), new.declared())
+    spoken = _names(one.scope, *one.nodes()) | _names(other.scope, *other.nodes())
+    if spoken & remade:
+        return found("changed", f"not comparable: `{min(spoken & remade)}` is declared otherwise")
     pair = (replace(one, id=OLD + one.id, blocks=True), replace(other, id=NEW + other.id, blocks=True))
     instance, left = expressible(Instance(other.subject, new.digest, vocabulary, pair))
     if left:
         plain = replace(one, title="", clause="") == replace(other, title="", clause="")
         return found("same text" if plain else "changed", "" if plain else "not comparable: " + left[0])
     analysis = Analysis(instance)
-    was, now = (rule_fact(r) for r in analysis.facts.rules)
+    ranges = old.declared(), new.declared()
+    was, now = (_allowed(*each, analysis) for each in zip(pair, analysis.facts.rules, ranges, strict=True))
     states: list[Mapping[str, Fraction] | None] = []
     claims: list[bytes] = []
     notes: list[str] = []
-    for inside, outside, allows, refuses in (
-        (was, now, pair[0], pair[1]),
-        (now, was, pair[1], pair[0]),
-    ):
+    for inside, outside, allows, refuses in ((was, now, 0, 1), (now, was, 1, 0)):
         answer = analysis.space.decide([inside, negate(outside)])
         if isinstance(answer, str):
             notes.append(answer)
@@ -88,7 +97,7 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
             states.append(None)
             continue
         state = analysis.complete(analysis.physical(answer))
-        said = [judge(rule, with_one_row(rule, state)).verdict in BLOCKED for rule in (refuses, allows)]
+        said = [_refuses(pair[k], ranges[k], state) for k in (refuses, allows)]
         if said != [True, False]:
             notes.append("the interpreter does not confirm the state found")
             states.append(None)
@@ -104,3 +113,49 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
     elif allowed is not None:
         how = "looser"
     return found(how, "", refused, allowed, tuple(claims))
+
+
+def _joined(old: Ranges, new: Ranges) -> tuple[dict[str, c.Declared], set[str]]:
+    """Both vocabularies, each range as wide as either's and each step one that fits both; and what is of another kind
+    in the one than in the other."""
+    joined, remade = {**old, **new}, set()
+    for name in old.keys() & new.keys():
+        a, b = old[name], new[name]
+        if a.names != b.names or a.unit.dimension != b.unit.dimension:
+            remade.add(name)
+        p, q = a.resolution, b.resolution
+        step = Fraction(gcd(p.numerator * q.denominator, q.numerator * p.denominator), p.denominator * q.denominator)
+        joined[name] = replace(b, low=min(a.low, b.low), high=max(a.high, b.high), resolution=step)
+    return joined, remade
+
+
+def _names(*nodes: c.Expr | c.Cond) -> set[str]:
+    return {name for node in nodes for name in c.names(node)}
+
+
+def _allowed(rule: c.CoreRule, written: RuleFact, own: Ranges, analysis: Analysis) -> Fact:
+    """Where a rule does not refuse: each reading that it needs is inside the ranges of its own edition, and it does not
+    apply or its body holds."""
+    index = analysis.facts.index()
+
+    def inside(names: set[str]) -> Fact:
+        ends: list[Fact] = []
+        for name in sorted(names & index.keys() & own.keys()):
+            whole, i = analysis.instance.vocabulary[name], index[name]
+            if own[name].low > whole.low:
+                ends.append(("L", ((i, -1),), int(-own[name].low / whole.resolution), False))
+            if own[name].high < whole.high:
+                ends.append(("L", ((i, 1),), int(own[name].high / whole.resolution), False))
+        return conjunction(ends)
+
+    body = conjunction([inside(_names(*rule.nodes())), written.body])
+    return conjunction([inside(_names(rule.scope)), disjunction([negate(written.scope), body])])
+
+
+def _refuses(rule: c.CoreRule, own: Ranges, state: Mapping[str, Fraction]) -> bool:
+    """Whether a rule refuses a state, by the interpreter; a reading outside its edition's range cannot be used."""
+    astray = {n for n, value in state.items() if n in own and not own[n].low <= value <= own[n].high}
+    verdict = judge(rule, with_one_row(rule, state)).verdict
+    if astray & _names(rule.scope):
+        return True
+    return verdict is not Verdict.NOT_APPLICABLE and (verdict in BLOCKED or bool(astray & _names(*rule.nodes())))

@@ -59,6 +59,45 @@ def test_editions_are_compared_with_witnesses_that_the_interpreter_confirms(befo
     confirm(difference, old.rules[0], new.rules[0])
 
 
+RANGES = {
+    "as before": ({}, "same"),
+    "narrower": ({"high": Fraction(60)}, "stricter"),
+    "wider": ({"low": Fraction(20)}, "looser"),
+    "moved": ({"low": Fraction(41), "high": Fraction(71)}, "incomparable"),
+    "narrower in finer steps": ({"low": Fraction(81, 2), "resolution": Fraction(1, 3000)}, "stricter"),
+}
+
+
+@pytest.mark.parametrize("case", RANGES)
+@pytest.mark.parametrize("spoken", ["when frequency > 1 Hz,", "with frequency > 1 Hz,"])
+def test_a_range_that_changed_makes_rules_of_one_text_differ(case: str, spoken: str) -> None:
+    changed, how = RANGES[case]
+    old = made(rule("limit", "active_power must be at most 5 kW", spoken).replace("unit,\n  with", "unit with"))
+    vocabulary = tuple(replace(d, **changed) if d.name == "frequency" else d for d in old.vocabulary)
+    (difference,) = differences(old, replace(old, vocabulary=vocabulary))
+    assert difference.how == how
+    before, after = ({d.name: d for d in v}["frequency"] for v in (old.vocabulary, vocabulary))
+    for state, refuses, allows in ((difference.refused, after, before), (difference.allowed, before, after)):
+        if state is not None:
+            assert allows.low <= state["frequency"] <= allows.high
+            assert not refuses.low <= state["frequency"] <= refuses.high
+    assert all(refutes(*claim_from_bytes(claim)) for claim in difference.claims)
+
+
+def test_a_range_outside_which_a_rule_says_nothing_changes_nothing() -> None:
+    old = made(rule("limit", "active_power must be at most 5 kW"))
+    vocabulary = tuple(replace(d, high=Fraction(60)) if d.name == "frequency" else d for d in old.vocabulary)
+    (difference,) = differences(old, replace(old, vocabulary=vocabulary))
+    assert difference.how == "same"
+
+
+def test_a_choice_of_other_alternatives_is_not_compared() -> None:
+    old = made(rule("limit", "phase must be in {L1}"))
+    vocabulary = tuple(replace(d, names=d.names[::-1]) if d.name == "phase" else d for d in old.vocabulary)
+    (difference,) = differences(old, replace(old, vocabulary=vocabulary))
+    assert (difference.how, difference.note) == ("changed", "not comparable: `phase` is declared otherwise")
+
+
 def limits(packs: list[str], every: int) -> Iterator[tuple[str, Core]]:
     """The rules with each number (or one in `every`) of each rule, definition, curve, table, parameter and choice
     changed by one in its last digit, up and down, wherever what results is still legal."""
