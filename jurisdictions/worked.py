@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,29 @@ def reader(*facts: str, needs: Iterable[str] = ()) -> Callable[[Read], Read]:
         return read
 
     return register
+
+
+def reader_with(more: Callable[[Question], Mapping[str, Any]]) -> Callable[..., Callable[[Read], Read]]:
+    """`reader` for a file whose every question has inputs that `more` tells from the question, such as whose area it
+    is. What the reader itself says goes before it."""
+
+    def with_more(*facts: str, needs: Iterable[str] = ()) -> Callable[[Read], Read]:
+        def register(read: Read) -> Read:
+            @wraps(read)
+            def completed(given: Mapping[str, Any], outcome: Any) -> Iterable[Question]:
+                return [replace(asked, inputs={**more(asked), **asked.inputs}) for asked in read(given, outcome)]
+
+            return reader(*facts, needs=needs)(completed)
+
+        return register
+
+    return with_more
+
+
+def rules_of(question: Question) -> tuple[str, ...]:
+    """The rules that a question asks, without the name of their pack."""
+    names = question.rules if isinstance(question, Verdict) else (question.rule,)
+    return tuple(name.partition("/")[2] for name in names)
 
 
 @lru_cache(maxsize=1)

@@ -388,13 +388,19 @@ def standard_ramp(given: Given, outcome: Any) -> Iterator[Question]:
 
 @reader("aemo-vf-ramp-tas", needs=())
 def very_fast_rate(given: Given, outcome: Any) -> Iterator[Question]:
-    rate = first({**given, **outcome}, "rate_hz_per_s", "rate", "ramp_hz_per_s")
-    if rate is None or "tas" not in str(given.get("region", "tasmania")).lower():
-        raise NotRead("no rate of Tasmania is given")
-    inputs = {"au_very_fast": True, "au_region": "tasmania", "au_test_rate": f"{exact(rate):f} Hz/s"}
-    asks = any(isinstance(outcome.get(name), bool) for name in ("accept", "allowed"))
-    wanted = verdict(outcome) if asks else "complies"
-    yield Verdict("au_test", inputs, model("very_fast_rate_tasmania"), wanted)
+    names = ("rate_hz_per_s", "rate", "ramp_hz_per_s")
+    tried, required = first(given, *names), first(outcome, *names)
+    if "tas" not in str(given.get("region", "tasmania")).lower():
+        raise NotRead("the rate of the mainland is not encoded")
+    inputs = {"au_very_fast": True, "au_region": "tasmania"}
+    if tried is not None and any(isinstance(outcome.get(name), bool) for name in ("accept", "allowed")):
+        asked = {**inputs, "au_test_rate": f"{exact(tried):f} Hz/s"}
+        yield Verdict("au_test", asked, model("very_fast_rate_tasmania"), verdict(outcome))
+    elif required is None:
+        raise NotRead("no rate is tried or required")
+    if required is not None:
+        rate = f"{exact(required):f} Hz/s"
+        yield Limit("au_test", inputs | {"au_test_rate": rate}, "aemo/very_fast_rate_tasmania", "au_test_rate", rate)
 
 
 @reader("aemo-r6-quantity", needs=("avg_1_6_s_mw", "avg_6_60_s_mw", "peak_change_mw"))

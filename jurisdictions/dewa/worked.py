@@ -7,11 +7,22 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from jurisdictions.worked import Limit, NotRead, Question, Verdict, reader
+from jurisdictions.worked import Limit, NotRead, Question, Verdict, reader_with, rules_of
 
 Given = Mapping[str, Any]
 _MOUNTING = {"ground": "ground", "roof": "rooftop", "rooftop": "rooftop", "building-integrated": "building_integrated"}
 _SOURCES = ("solar", "wind", "biogas", "diesel", "battery")
+_AREAS = {"ae_application": "ae_area", "ae_meter_month": "ae_meter_area", "ae_export": "ae_export_area"}
+_ELSEWHERE = {"ewe": "etihad", "ad": "abu_dhabi"}
+
+
+def _area(asked: Question) -> Given:
+    """Whose area the case lies in: that of the authority whose rules are asked."""
+    (area,) = {_ELSEWHERE.get(rule.partition("_")[0], "dubai") for rule in rules_of(asked)}
+    return {_AREAS[asked.subject]: area} if asked.subject in _AREAS else {}
+
+
+reader = reader_with(_area)
 
 
 def _yes(allowed: Any) -> str:

@@ -51,14 +51,23 @@ def while_charging(given: Given, outcome: Any) -> Iterator[Question]:
     yield Verdict("sg_reserve_offer", offer, rules, answer(outcome["accept"]), _storage(given))
 
 
+@reader("nems-price-limits-recalled", needs=("price_SGD_MWh",))
+def price(given: Given, outcome: Any) -> Iterator[Question]:
+    """What is warned about is a price that one of the floors does not hold."""
+    yield from _price(given, outcome, ("ema/energy_floor_recalled", "ema/energy_floor_seen"))
+
+
 @reader(
     "nems-energy-ceiling-4500",
-    "nems-price-limits-recalled",
     "nems-offer-floor-check",
     "nems-offer-prices-observed-2023",
     needs=("price_SGD_MWh",),
 )
-def price(given: Given, outcome: Any) -> Iterator[Question]:
+def observed_price(given: Given, outcome: Any) -> Iterator[Question]:
+    yield from _price(given, outcome, ("ema/energy_floor_seen",))
+
+
+def _price(given: Given, outcome: Any, floors: tuple[str, ...]) -> Iterator[Question]:
     asked = of(given["price_SGD_MWh"], "SGD/MWh")
     product = str(given.get("product", "energy")).split()[0]
     if product != "energy":
@@ -68,9 +77,7 @@ def price(given: Given, outcome: Any) -> Iterator[Question]:
         return
     offer = {"offer_market": "nems_energy", "pairs": [{"pair_quantity": "1 MW", "pair_price": asked}]}
     yield Verdict("energy_offer", offer, ("ema/energy_ceiling",), answer(outcome["accept"]))
-    told = str(outcome.get("warn") or "")
-    floors = ("ema/energy_floor_recalled",) if "recalled" in told else ("ema/energy_floor_seen",)
-    yield Verdict("energy_offer", offer, floors, answer(not told))
+    yield Verdict("energy_offer", offer, floors, answer(not outcome.get("warn")))
 
 
 @reader("nems-gate-closure-recalled", "il-offer-revision-inside-gate", needs=("minutes_before_start",))

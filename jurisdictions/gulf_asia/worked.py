@@ -6,11 +6,23 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from jurisdictions.worked import Limit, NotRead, Question, Verdict, reader
+from jurisdictions.worked import Limit, NotRead, Question, Verdict, reader_with, rules_of
 
 Given = Mapping[str, Any]
 _KNOWN = {"solar": "solar", "solar PV": "solar", "wind": "wind", "battery": "battery"}
 _RENEWABLE = ("biogas", "biomass", "hydro", "geothermal")
+_AREAS = {"ga_system": "ga_area", "ga_bill": "ga_bill_area", "ga_supply": "ga_supply_area"}
+
+
+def _area(asked: Question) -> Given:
+    """Whose area the case lies in: that of the authority whose rules are asked. In Hong Kong the rules of systems are
+    CLP's, those of bills and supply HK Electric's."""
+    hong_kong = "clp" if asked.subject == "ga_system" else "hk_electric"
+    (place,) = {rule.partition("_")[0] for rule in rules_of(asked)}
+    return {_AREAS[asked.subject]: {"sa": "saudi_arabia", "om": "oman", "hk": hong_kong}[place]}
+
+
+reader = reader_with(_area)
 
 
 def _yes(allowed: Any) -> str:
@@ -28,6 +40,7 @@ def saudi_size(given: Given, outcome: Any) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     rules: list[str] = []
     newer = "self" in given["framework"]
+    inputs["ga_framework"] = "self_consumption" if newer else "small_scale"
     if "capacity_kW" in given:
         inputs["ga_capacity"] = f"{given['capacity_kW']} kW"
         rules += [] if newer else ["gulf_asia/sa_size"]

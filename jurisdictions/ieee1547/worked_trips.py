@@ -126,14 +126,14 @@ def phase_trip(case: Case) -> Iterator[Question]:
     inputs: dict[str, Any] = {}
     _category(case, inputs)
     phases = [number(v) for v in case.take("v_phase_pu")]
-    functions = {"under_voltage_trip": min(phases), "over_voltage_trip": max(phases)}
-    acting = "under_voltage_trip" if 1 - min(phases) >= max(phases) - 1 else "over_voltage_trip"
-    record = {f"ieee_phase_{i}": text(v, "pu") for i, v in enumerate(phases, 1)} | {"ieee_acting": acting}
-    rule = "under_voltage_input" if acting == "under_voltage_trip" else "over_voltage_input"
+    under = 1 - min(phases) >= max(phases) - 1
+    acted_on = min(phases) if under else max(phases)
     decides = case.want("deciding_v_pu")
-    acted_on = text(functions[acting] if decides is None else decides, "pu")
-    yield verdict("ieee_voltages", {**record, "ieee_acted_on": acted_on}, (rule,), True)
-    yield from _trip(case, inputs, {"voltage": text(functions[acting], "pu")}, VOLTAGE_TRIPS)
+    if decides is not None:
+        record = {f"ieee_phase_{i}": text(v, "pu") for i, v in enumerate(phases, 1)}
+        record |= {"ieee_acting": f"{'under' if under else 'over'}_voltage_trip", "ieee_acted_on": text(decides, "pu")}
+        yield verdict("ieee_voltages", record, (f"{'under' if under else 'over'}_voltage_input",), True)
+    yield from _trip(case, inputs, {"voltage": text(acted_on, "pu")}, VOLTAGE_TRIPS)
 
 
 @reads("t18-of1", "t18-of2", "t18-uf1", "t18-uf2", "heco-frequency", "isone-2021", needs=("f_hz", "duration_s"))

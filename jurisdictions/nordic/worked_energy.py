@@ -262,27 +262,32 @@ def nem_power(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
     known = Given(given)
     which = product(str(given["product"]))
     inputs: dict[str, Any] = {"nfcr_now_product": which}
+    rule = "nem_rate_n" if which == "fcr_n" else "nem_rate_d"
+    names: tuple[str, ...] = ()
     rate = known.number(".*rate.*")
-    own = rate is not None
-    if rate is None:
-        rate = Fraction(34, 100) if which == "fcr_n" else Fraction(20, 100)
-    inputs["nfcr_nem_rate"] = with_unit(rate * 100 if rate <= 1 else rate, "%")
-    names: tuple[str, ...] = ("nem_rate_n",) if which == "fcr_n" else ("nem_rate_d",)
+    if rate is not None:
+        inputs["nfcr_nem_rate"] = with_unit(rate * 100 if rate <= 1 else rate, "%")
+        names += (rule,)
     restore = known.number(".*(restore|restoration|recovery).*")
     if restore is not None:
         inputs["nfcr_restore_time"] = with_unit(restore, "min")
         names += ("restores",)
     capacity, share = known.number("C_MW"), known.number("NEM.*")
     found = wanted_number(outcome, "MW")
-    if found is not None and capacity is not None and share is not None:
+    if found is not None and capacity and share:
         value, within = found
-        inputs |= {"nfcr_now_capacity": with_unit(capacity, "MW"), "nfcr_nem_share": with_unit(share, "")}
         if value > 0 and (share < 0 or (re.search("down|charg", str(outcome)) and "discharg" not in str(outcome))):
             value = -value
-        yield limit("ler_moment", inputs, "nem_shift", "nfcr_nem_power", with_unit(value, "MW"), within * MW)
-        if not own:
-            yield ask("ler_moment", inputs, names, "complies")
-            return
+        if rate is None:
+            # The power that is wanted tells at which rate, and the rule whether that is its limit.
+            at = with_unit(100 * value / (capacity * share), "%")
+            spread = 100 * within / abs(capacity * share)
+            yield limit("ler_moment", inputs | {"nfcr_nem_rate": at}, rule, "nfcr_nem_rate", at, spread)
+            if not names:
+                return
+        else:
+            inputs |= {"nfcr_now_capacity": with_unit(capacity, "MW"), "nfcr_nem_share": with_unit(share, "")}
+            yield limit("ler_moment", inputs, "nem_shift", "nfcr_nem_power", with_unit(value, "MW"), within * MW)
     yield ask("ler_moment", inputs, names, verdict(outcome))
 
 

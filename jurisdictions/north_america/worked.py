@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from jurisdictions.worked import Limit, NotRead, Question, Verdict, reader
+from jurisdictions.worked import Limit, NotRead, Question, Verdict, reader_with, rules_of
 
 Given = Mapping[str, Any]
 PJM, CAISO = "America/New_York", "America/Los_Angeles"
@@ -15,6 +15,16 @@ DAY = date(2026, 3, 3)
 """A day on which clock times without a date are taken; no clock changes on it."""
 BEFORE = date(2025, 3, 4)
 """A day under the rules of regulation before 1 October 2025."""
+_MARKETS = {"na_offer": "na_offer_rto", "na_resource": "na_rto"}
+
+
+def _market(asked: Question) -> Given:
+    """In whose market the case is: that of the authority whose rules are asked, or that FERC's rule is about."""
+    (market,) = {"CAISO" if rule.startswith("caiso_") else "PJM" for rule in rules_of(asked)}
+    return {_MARKETS[asked.subject]: market} if asked.subject in _MARKETS else {}
+
+
+reader = reader_with(_market)
 
 
 def _yes(allowed: Any) -> str:

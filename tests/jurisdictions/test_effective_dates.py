@@ -18,18 +18,44 @@ from lexwatt.evaluate import Evaluator
 from rules_dsl.instants import instant, show
 
 MS = timedelta(milliseconds=1)
+PJM = {"na_offer_rto": "PJM"}
+DUBAI = {"ae_area": "dubai"}
 
 CHANGES: tuple[tuple[str, str, str, str, Mapping[str, Any], str, str], ...] = (
     # pack, rule, first moment of the later edition as the instrument tells it, subject, inputs, verdict before, since
-    ("north_america", "pjm_product", "2025-10-01 America/New_York", "na_offer", {"na_product": "RegD"}, "ok", "no"),
-    ("north_america", "pjm_product", "2025-10-01 America/New_York", "na_offer", {"na_product": "RegA"}, "ok", "no"),
-    ("north_america", "pjm_product", "2025-10-01 America/New_York", "na_offer", {"na_product": "Reg"}, "no", "ok"),
+    (
+        "north_america",
+        "pjm_product",
+        "2025-10-01 America/New_York",
+        "na_offer",
+        {"na_product": "RegD", **PJM},
+        "ok",
+        "no",
+    ),
+    (
+        "north_america",
+        "pjm_product",
+        "2025-10-01 America/New_York",
+        "na_offer",
+        {"na_product": "RegA", **PJM},
+        "ok",
+        "no",
+    ),
+    (
+        "north_america",
+        "pjm_product",
+        "2025-10-01 America/New_York",
+        "na_offer",
+        {"na_product": "Reg", **PJM},
+        "no",
+        "ok",
+    ),
     (
         "north_america",
         "pjm_block",
         "2025-10-01 America/New_York",
         "na_offer",
-        {"na_product": "Reg", "na_block_start": "2025-10-01T14:15 America/New_York"},
+        {"na_product": "Reg", **PJM, "na_block_start": "2025-10-01T14:15 America/New_York"},
         "silent",
         "no",
     ),
@@ -38,7 +64,7 @@ CHANGES: tuple[tuple[str, str, str, str, Mapping[str, Any], str, str], ...] = (
         "pjm_phase_two_checked",
         "2026-10-01 America/New_York",
         "na_offer",
-        {"na_product": "Reg", "na_phase_two_confirmed": False},
+        {"na_product": "Reg", "na_phase_two_confirmed": False, **PJM},
         "silent",
         "no",
     ),
@@ -47,13 +73,21 @@ CHANGES: tuple[tuple[str, str, str, str, Mapping[str, Any], str, str], ...] = (
         "approved_load",
         "2020-05-11 Asia/Dubai",
         "ae_application",
-        {"ae_requested": "3000.5 kW", "ae_approved_load": "3000 kW"},
+        {"ae_requested": "3000.5 kW", "ae_approved_load": "3000 kW", **DUBAI},
         "no",
         "silent",
     ),
-    ("dewa", "plot_cap", "2020-05-11 Asia/Dubai", "ae_application", {"ae_requested": "2500 kW"}, "silent", "no"),
-    ("dewa", "plot_cap", "2022-01-01 Asia/Dubai", "ae_application", {"ae_requested": "1500 kW"}, "ok", "no"),
-    ("dewa", "plot_cap", "2022-01-01 Asia/Dubai", "ae_application", {"ae_requested": "1000 kW"}, "ok", "ok"),
+    (
+        "dewa",
+        "plot_cap",
+        "2020-05-11 Asia/Dubai",
+        "ae_application",
+        {"ae_requested": "2500 kW", **DUBAI},
+        "silent",
+        "no",
+    ),
+    ("dewa", "plot_cap", "2022-01-01 Asia/Dubai", "ae_application", {"ae_requested": "1500 kW", **DUBAI}, "ok", "no"),
+    ("dewa", "plot_cap", "2022-01-01 Asia/Dubai", "ae_application", {"ae_requested": "1000 kW", **DUBAI}, "ok", "ok"),
     (
         "entsoe",
         "bal_price_band",
@@ -174,7 +208,7 @@ def test_quarter_hours_are_counted_through_clock_changes(start: str, number: int
     ],
 )
 def test_regulation_blocks_keep_to_the_clock_where_it_changes(start: str, wanted: str) -> None:
-    inputs = {"na_product": "Reg", "na_block_start": start}
+    inputs = {"na_product": "Reg", "na_block_start": start, **PJM}
     assert _says("north_america", "pjm_block", "na_offer", inputs, datetime(2026, 4, 1, tzinfo=UTC)) == wanted
 
 

@@ -3,10 +3,13 @@ disagreement is explained."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jurisdictions.facts import KINDS, BadFacts, fact_file, fact_files
 from jurisdictions.loader import HOME
@@ -83,3 +86,30 @@ def test_a_question_names_rules_of_packs_that_ship() -> None:
             for question in questions(example):
                 names = question.rules if isinstance(question, Verdict) else (question.rule,)
                 assert set(names) <= known, (example.id, names)
+
+
+STANDS_IN = re.compile(
+    r"stands? (in|for|from)\b|day of force|(date|day)s? (is|was|are|were)? ?not (known|found|given|read)"
+    r"|no (date|day)|not dated|days? .*unknown|from the (first )?day"
+)
+
+
+def test_a_day_that_no_fact_gives_is_said_to_stand_in() -> None:
+    facts: dict[str, list[dict[str, str | None]]] = {}
+    for file in FILES.values():
+        for fact in yaml.safe_load(file.path.read_text(encoding="utf-8"))["facts"]:
+            for rule in fact.get("encoded_by", ()):
+                facts.setdefault(rule, []).append(fact["in_force"])
+    editions = Counter(entry.id for entry in everything().rules)
+    silent = []
+    for entry in everything().rules:
+        known = facts.get(entry.id, [])
+        starts, ends = {str(f["from"]) for f in known}, {str(f["to"]) for f in known}
+        period = entry.rule.source.period
+        begins = "None" in starts and str(period.start) not in starts
+        stops = ends == {"None"} and period.until is not None and editions[entry.id] == 1
+        text = Path(entry.rule.span.file).read_text(encoding="utf-8")
+        remarks = " ".join(line[2:].strip() for line in text.splitlines() if line.startswith("--"))
+        if (begins or stops) and not STANDS_IN.search(f"{entry.rule.note} {remarks}"):
+            silent.append(entry.id)
+    assert not silent
