@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKS := aemo dewa ema entsoe gulf_asia ieee1547 nordic north_america ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly checkers manual vscode worked-examples clean
+.PHONY: demo test lint bench nightly packages checkers manual vscode worked-examples clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
@@ -23,21 +23,26 @@ lint: $(STAMP)
 	$(BIN)/python -m lexwatt fmt --check $(PACKS)
 	for pack in $(PACKS); do $(BIN)/python -m lexwatt test $$pack || exit 1; done
 
-# The certificate checker proved in Coq, as a command and as JavaScript, and the proved lowering as a command. Without
-# Coq, and where it cannot be installed, they are not built, and the tests that compare them are skipped with that
-# reason (in CI they fail).
+# What tests need beside Python: Coq and what makes programs of its proofs, a database server, a C compiler for the tests of
+# failing disks. Where it is missing and cannot be installed, the tests that need it are skipped with that reason (in CI they
+# fail).
+DEBIAN := coq ocaml-findlib js-of-ocaml nodejs postgresql gcc libc6-dev
+PRESENT := (for c in coqc js_of_ocaml ocamlfind node cc; do command -v $$c || exit 1; done; ls /usr/lib/postgresql/*/bin/initdb) >/dev/null 2>&1
+packages:
+	@$(PRESENT) || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -q; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(DEBIAN); }; } >/dev/null 2>&1 || true
+	@$(PRESENT) || { echo "some tests need the packages $(DEBIAN)"; test "$(CI)" != true; }
+
+# The certificate checker proved in Coq, as a command and as JavaScript, and the proved lowering as a command.
 COQ := proofs/coq
 CHECKERS := build/checkers
 PROVED := Certificate Claim Core Branches Polynomial Lower Agree Reader Extract
-DEBIAN := coq ocaml-findlib js-of-ocaml nodejs
 
-checkers:
-	@command -v coqc js_of_ocaml ocamlfind node >/dev/null 2>&1 || \
-	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -q; \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(DEBIAN); }; } >/dev/null 2>&1 || true
-	@if command -v coqc js_of_ocaml ocamlfind node >/dev/null 2>&1; then \
+checkers: packages
+	@if $(PRESENT); then \
 	  $(MAKE) --no-print-directory $(CHECKERS)/lexwatt_check.js; \
-	else echo "not built: the checkers need the packages $(DEBIAN)"; test "$(CI)" != true; fi
+	else echo "the checkers are not built"; fi
 
 $(CHECKERS)/lexwatt_check.js: $(wildcard $(COQ)/*.v $(COQ)/*.ml)
 	mkdir -p $(CHECKERS) && cp $^ $(CHECKERS)
