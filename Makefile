@@ -27,12 +27,13 @@ lint: $(STAMP)
 # failing disks. Where it is missing and cannot be installed, the tests that need it are skipped with that reason (in CI they
 # fail).
 DEBIAN := coq ocaml-findlib js-of-ocaml nodejs postgresql gcc libc6-dev
-PRESENT := (for c in coqc js_of_ocaml ocamlfind node cc; do command -v $$c || exit 1; done; ls /usr/lib/postgresql/*/bin/initdb) >/dev/null 2>&1
+PROVER := (for c in coqc js_of_ocaml ocamlfind node; do command -v $$c || exit 1; done) >/dev/null 2>&1
+PRESENT = $(PROVER) && (command -v cc && ls /usr/lib/postgresql/*/bin/initdb) >/dev/null 2>&1
 packages:
-	@$(PRESENT) || \
+	@{ $(PRESENT); } || \
 	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -q; \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(DEBIAN); }; } >/dev/null 2>&1 || true
-	@$(PRESENT) || { echo "some tests need the packages $(DEBIAN)"; test "$(CI)" != true; }
+	@{ $(PRESENT); } || { echo "some tests need the packages $(DEBIAN)"; test "$(CI)" != true; }
 
 # The certificate checker proved in Coq, as a command and as JavaScript, and the proved lowering as a command.
 COQ := proofs/coq
@@ -40,7 +41,7 @@ CHECKERS := build/checkers
 PROVED := Certificate Claim Core Branches Polynomial Lower Agree Reader Extract
 
 checkers: packages
-	@if $(PRESENT); then \
+	@if $(PROVER); then \
 	  $(MAKE) --no-print-directory $(CHECKERS)/lexwatt_check.js; \
 	else echo "the checkers are not built"; fi
 
