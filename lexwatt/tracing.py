@@ -239,7 +239,8 @@ def _page(traced: Mapping[str, Sequence[Traced]]) -> Iterator[str]:
         yield f"\n## {pack}\n\n{summary(pack, entries)}.\n\n| fact | kind | clause | rules | examples | evidence |"
         yield "|---|---|---|---|---|---|"
         for e in entries:
-            rules = ", ".join(entry.id for entry in e.rules) or f"left out: {e.fact.left_out or 'open'}"
+            # A rule of several editions bears one name.
+            rules = ", ".join(dict.fromkeys(entry.id for entry in e.rules)) or f"left out: {e.fact.left_out or 'open'}"
             examples = sum(len(entry.rule.examples) for entry in e.rules) or ""
             evidence = ", ".join(sorted({entry.rule.source.evidence for entry in e.rules}))
             cells = (e.fact.id, e.fact.kind, e.fact.clause, rules, str(examples), evidence)
