@@ -198,7 +198,7 @@ def coverage(
             if every or open_ or entry.wrong:
                 out.print(f"    {line(entry)}", markup=False, soft_wrap=True)
     if page is not None:
-        page.write_text("".join(part + "\n" for part in _page(traced)), encoding="utf-8")
+        page.write_text("".join(part + "\n" for part in coverage_page(traced)), encoding="utf-8")
     if bad:
         raise typer.Exit(1)
 
@@ -233,13 +233,15 @@ def line(entry: Traced) -> str:
     return f"{fact.id} [{fact.kind}] {entry.state}: {rules or fact.left_out}{tail}"
 
 
-def _page(traced: Mapping[str, Sequence[Traced]]) -> Iterator[str]:
+def coverage_page(traced: Mapping[str, Sequence[Traced]]) -> Iterator[str]:
+    """The page that traces each fact to its rules, part by part."""
     yield "# From fact to rule\n\nMade by `lexwatt coverage --page`. Facts stand in `jurisdictions/<pack>/facts.yaml`."
     for pack, entries in traced.items():
         yield f"\n## {pack}\n\n{summary(pack, entries)}.\n\n| fact | kind | clause | rules | examples | evidence |"
         yield "|---|---|---|---|---|---|"
         for e in entries:
-            rules = ", ".join(entry.id for entry in e.rules) or f"left out: {e.fact.left_out or 'open'}"
+            # A rule of several editions bears one name.
+            rules = ", ".join(dict.fromkeys(entry.id for entry in e.rules)) or f"left out: {e.fact.left_out or 'open'}"
             examples = sum(len(entry.rule.examples) for entry in e.rules) or ""
             evidence = ", ".join(sorted({entry.rule.source.evidence for entry in e.rules}))
             cells = (e.fact.id, e.fact.kind, e.fact.clause, rules, str(examples), evidence)

@@ -277,7 +277,7 @@ FAULTS = {
 
 @pytest.fixture
 def faulty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(highs, "SOLVE", f"tests.dispatch.solvers:{request.param}")
+    monkeypatch.setattr(highs, "SOLVE", f"tests.solvers:{request.param}")
     monkeypatch.setattr(highs, "GRACE_S", 0.5)
     monkeypatch.setattr(child, "START_S", 5.0)
     for module in (schedule, optimality):

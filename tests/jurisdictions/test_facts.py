@@ -14,7 +14,7 @@ import yaml
 from jurisdictions.facts import KINDS, BadFacts, fact_file, fact_files
 from jurisdictions.loader import HOME
 from jurisdictions.worked import NotRead, Verdict, questions
-from lexwatt.tracing import LEAST, answer, everything, share, trace
+from lexwatt.tracing import LEAST, answer, coverage_page, everything, share, trace
 
 FILES = {file.pack: file for file in fact_files(HOME)}
 
@@ -113,3 +113,11 @@ def test_a_day_that_no_fact_gives_is_said_to_stand_in() -> None:
         if (begins or stops) and not STANDS_IN.search(f"{entry.rule.note} {remarks}"):
             silent.append(entry.id)
     assert not silent
+
+
+def test_the_page_names_a_rule_of_several_editions_once() -> None:
+    traced = {"aemo": trace(everything(), FILES["aemo"].facts)}
+    assert any(len({r.id for r in e.rules}) < len(e.rules) for e in traced["aemo"])
+    rows = [line.split(" | ") for part in coverage_page(traced) for line in part.splitlines() if "aemo/" in line]
+    named = [row[3].split(", ") for row in rows]
+    assert named and all(len(set(names)) == len(names) for names in named)

@@ -21,8 +21,8 @@ FALSE = Problem(1, ((1, 9),), frozenset(), (), (("L", ((0, 1),), 5, False),))
 
 @pytest.fixture
 def faulty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(maker, "SEARCH", f"tests.proofs.solvers:{request.param}")
-    monkeypatch.setattr(to_z3, "SOLVER", f"tests.proofs.solvers:{request.param}")
+    monkeypatch.setattr(maker, "SEARCH", f"tests.solvers:{request.param}")
+    monkeypatch.setattr(to_z3, "SOLVER", f"tests.solvers:{request.param}")
     monkeypatch.setattr(maker, "QUERY_MS", 100)
     monkeypatch.setattr(child, "START_S", 3.0)
     return str(request.param)
@@ -55,10 +55,10 @@ def test_an_analysis_then_says_undecided(faulty: str) -> None:
 
 def test_the_child_is_started_anew_after_a_crash() -> None:
     with pytest.raises(child.Lost):
-        child.call("tests.proofs.solvers:crashes", seconds=1)
+        child.call("tests.solvers:crashes", seconds=1)
     assert refutes(TRUE, refute(TRUE))
     with pytest.raises(child.Lost, match="no memory"):
-        child.call("tests.proofs.solvers:fails", seconds=1)
+        child.call("tests.solvers:fails", seconds=1)
 
 
 def test_what_a_solver_prints_does_not_reach_the_answers() -> None:

@@ -1,10 +1,11 @@
-"""HiGHS as it should not be, for the child process to run in its place."""
+"""Solvers that misbehave, for the child process to run in place of Z3, of the search for certificates and of HiGHS."""
 
 from __future__ import annotations
 
 import os
 import time
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,31 @@ def fails(*_: Any) -> None:
 
 
 def missing(*_: Any) -> None:
-    raise ImportError("No module named 'highspy'")
+    raise ImportError("No module named 'highspy' or 'z3'")
 
 
-def babbles(*_: Any) -> Any:
-    return "optimal, believe me"
+def babbles(*args: Any) -> Any:
+    """Not the form of an answer: to `find` with its five arguments, to HiGHS with its matrices, to `refute`."""
+    if isinstance(args[0], Matrices):
+        return "optimal, believe me"
+    return ["nonsense"] if len(args) == 5 else ("tree", ["nonsense"])
+
+
+# in place of Z3 and of the search
+
+
+def lies(*args: Any) -> Any:
+    """A state that does not satisfy the facts, to `find`; an unearned certificate, to `refute`."""
+    if len(args) == 5:
+        return {i: Fraction(low) for i, (low, _) in enumerate(args[0])}
+    return "tree", ("F", ())
+
+
+def lies_of_a_point(*args: Any) -> Any:
+    return "point", {i: Fraction(0) for i in range(args[0].n)}
+
+
+# in place of HiGHS
 
 
 def short(matrices: Matrices, *_: Any) -> Answer:
