@@ -134,7 +134,7 @@ def ffr(given: Mapping[str, Any], outcome: Any) -> Iterator[Question]:
         inputs = {"no_zone": "SE3", "nordic_product": "ffr", "nordic_volume": with_unit(bid, "MW")}
         yield ask("nordic_offer", inputs, ("ffr_least_bid",), verdict(outcome))
         return
-    inputs = {}
+    inputs = {"ffr_country": "FI"}
     names: list[str] = []
     threshold = known.either("(threshold|f|pair).*Hz", rf"{NUMBER} ?Hz")
     if threshold is not None:
