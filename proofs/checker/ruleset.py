@@ -185,7 +185,7 @@ def _test(fact: Fact) -> Test:
         parts = tuple(_test(part) for part in fact[1])
         if len(parts) == 1:
             return parts[0]
-        every = fact[0] == "A"
+        every: bool = fact[0] == "A"
 
         def joined(values: Sequence[Number]) -> bool:
             for part in parts:
