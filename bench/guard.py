@@ -36,6 +36,7 @@ from guardrails.sharing import Limits, share
 from guardrails.twin import Twin
 from jurisdictions.loader import load
 from proofs.checker.certificate import refutes
+from proofs.commit import Committer
 from proofs.encode import claim_bytes, to_bytes
 from proofs.keys import load_or_create
 from proofs.ledger import Ledger
@@ -195,9 +196,9 @@ def single(folder: Path) -> None:
 
 
 def records(folder: Path, units: int) -> None:
-    """Records of a fleet's step, and their durable commit in batches of a thousand."""
+    """A fleet's step from look-ahead to durable records, a thousand at a time through the group committer."""
     ledger = Ledger.open(folder / "fleet.db", load_or_create(folder / "fleet.key", "bench.example/guard"))
-    with ledger:
+    with ledger, Committer(ledger) as committer:
         guard = Guard(core(), ledger, Sealer(), time.monotonic_ns)
         fleets = Fleets(PACKS[0], units)
         plain = request(UNIT, Fraction(0), settled={"twin_required": Fraction(1)}, deadline_s=3600)
@@ -212,19 +213,19 @@ def records(folder: Path, units: int) -> None:
             requests.append(replace(plain, unit=f"{UNIT}_{u}", state=state, codec=codec))
         writing = FleetRecords(guard, requests)
         batch, deadlines = writing.batch(), [plain.deadline_ns] * units
-        fleets.readings[fleets.ends[0]], fleets.readings[fleets.ends[1]] = fleets.twin.reach(SECONDS)
         gc.collect()
         gc.freeze()
         write, put, size = [], [], 0
         for _ in range(12):
+            fleets.readings[fleets.ends[0]], fleets.readings[fleets.ends[1]] = fleets.twin.reach(SECONDS)
             step = batch.step(fleets.asked(), fleets.readings, fleets.usable, fleets.ages)
             began = time.thread_time_ns()
             ready = writing.write(step, deadlines)
             write.append((time.thread_time_ns() - began) / 1000 / units)
             wrote = time.perf_counter_ns()
             made = [r.record for r in ready]
-            for start in range(0, units, 1000):
-                ledger.append(made[start : start + 1000])
+            waiting = [committer.submit(made[start : start + 1000]) for start in range(0, units, 1000)]
+            assert sum(len(future.result()) for future in waiting) == units
             put.append((time.perf_counter_ns() - wrote) / 1000 / units)
             size = sum(map(len, made)) // units
         a, b = statistics.median(write), statistics.median(put)

@@ -9,6 +9,7 @@ byte for byte.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from datetime import timedelta
 from fractions import Fraction
 from math import ceil, floor
@@ -24,6 +25,7 @@ from guardrails.seal import Admitted
 from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, findings_of, limit, moment_text
 from proofs.checker.merkle import leaf_hash
 from proofs.checker.policy import REFUSE
+from proofs.ledger import Entry
 
 SETTLED = ("nameplate", "registered")
 """Roles of quantities that stay as they are from one command to the next."""
@@ -43,12 +45,18 @@ class Quick:
         ready = self.prepare(request)
         if ready is None:
             return self._guard.decide(request)
-        pending = None
         if ready.after and self._guard._later is not None:
-            pending, index, sealed = self._guard._later([ready.record]), NOT_YET, self.act(ready)
-        else:
-            (entry,) = self._guard._ledger.append([ready.record])
-            index, sealed = entry.index, self.seal(ready, entry.index, entry.leaf_hash)
+            return self.acted(ready, self._guard._later([ready.record]))
+        (entry,) = self._guard._ledger.append([ready.record])
+        return self.decided(ready, entry)
+
+    def acted(self, ready: Ready, pending: Future[tuple[Entry, ...]]) -> Decision:
+        """The decision before its record is durable, which `pending` will tell: for service classes that act first."""
+        return self.decided(ready, Entry(NOT_YET, leaf_hash(ready.record)), pending)
+
+    def decided(self, ready: Ready, entry: Entry, pending: Future[tuple[Entry, ...]] | None = None) -> Decision:
+        """The decision with its command sealed, once its record is durable at its place. Any thread may ask."""
+        sealed = self.seal(ready, entry.index, entry.leaf_hash)
         return Decision(
             ready.id,
             ready.outcome,
@@ -57,7 +65,7 @@ class Quick:
             ready.findings,
             ready.reason,
             () if sealed is None else (sealed,),
-            index,
+            entry.index,
             ready.ruleset,
             (),
             pending,

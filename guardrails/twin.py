@@ -260,6 +260,11 @@ class Twin:
         return currents
 
     @_QUIET
+    def drawn(self, power: Floats) -> Floats:
+        """The current (A) that each unit's power (W) draws now; where none gives so much, the one that gives most."""
+        return self._current(self.soc, self.v1, self.v2, self.r0 * self._factor, power, slice(None))
+
+    @_QUIET
     def reach(self, seconds: float = HORIZON_S) -> tuple[Ints, Ints]:
         """Floor and ceiling of power (W, whole) that each unit can hold for `seconds` with every limit kept.
 

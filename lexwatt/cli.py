@@ -264,6 +264,7 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
             process,
             numbers,
             lambda event: out.print(event_line(event), soft_wrap=True),
+            run.path / "twin.jsonl",
         )
         for _ in job.steps(first, hz):
             pass
@@ -280,6 +281,8 @@ def _demo(site: Path, prices: Path, date_: str, frequency: Path, run: Folder, jo
     out.print(f"registers read at the end equal the last admitted set point on {equal} of {len(held_now)} devices")
     became = ", ".join(f"{count} {outcome}" for outcome, count in sorted(Counter(told.outcomes.values()).items()))
     out.print(f"{became}; {len(told.open)} commands without an outcome on record", markup=False)
+    for line in job.watch.lines():
+        out.print(line, markup=False, soft_wrap=True)
     checked = sum(_verifies(path, run) for path in receipts)
     out.print(f"{checked} of {len(receipts)} receipts verified by the independent checker", markup=False)
     shown = next((p for p in receipts if "repaired" in p.name), receipts[0])

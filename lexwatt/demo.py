@@ -29,6 +29,7 @@ from guardrails.lines import Lines
 from guardrails.link import DeviceError
 from guardrails.seal import Sealer
 from guardrails.state import NANO, Reading, snapshot
+from lexwatt.looking_ahead import Watch
 from lexwatt.site import Folder
 from proofs.checker.delivery import accounts
 from proofs.ledger import Ledger
@@ -114,10 +115,13 @@ class Run:
         process: DeviceProcess,
         numbers: Mapping[str, int],
         show: Callable[[Event], None],
+        log: Path,
     ) -> None:
+        """`show` is told each event; the twins' comparisons go to the file `log`."""
         self.fleet, self.guard, self.ledger = fleet, guard, ledger
         self.schedule, self.prices, self.process, self.show = schedule, prices, process, show
         self.numbers = numbers
+        self.watch = Watch([fleet.units[unit] for unit in numbers], guard.core, log, SPEED)
         self.tallies: dict[str, Tally] = {u.id: Tally() for u in fleet.units.values()}
         self.decisions: list[Decision] = []
         self.devices = {
@@ -150,7 +154,7 @@ class Run:
         """At one step a battery does not report its state of charge: a real device answers `not implemented` then."""
         lost = self.numbers.get("LFP_250")
         if lost is not None and k in (5, 6, -1):
-            self.process.command({"unit": lost, "soc": None} if k == 5 else {"unit": lost, "soc": "1/2"})
+            self.process.command({"unit": lost, "soc": None} if k == 5 else {"unit": lost, "soc": True})
 
     def _orders(self, step: int, k: int) -> list[Order]:
         orders = []
@@ -194,7 +198,9 @@ class Run:
         try:
             found = device.read()
             now = time.monotonic_ns()
+            self.watch.seen(unit.id, found, now)
             readings = {n: Reading(found[n], now) for n in ("frequency", "state_of_charge")}
+            readings |= self.watch.readings(unit.id, now)
             settled["previous_setpoint"] = _present(found["setpoint"])
             settled["reference_power"] = self._at_crossing(unit.id, found)
         except DeviceError:
@@ -253,9 +259,11 @@ class Run:
                 self.show(Event("failed", k, decision, leaf, f"{done.outcome}: {done.reason}"))
                 continue
             written += 1
+            watts = dict(admitted.command)["active_power"]
+            self.watch.sent(admitted.device, watts, self.devices[admitted.device].reversion_s, time.monotonic_ns())
             tally = self.tallies[admitted.device]
             tally.written += 1
-            tally.kept += Fraction(dict(admitted.command)["active_power"], 4_000_000) * price
+            tally.kept += Fraction(watts, 4_000_000) * price
         if written:
             self.show(Event("written", k, decision, leaf, f"{written} set point(s) read back"))
 

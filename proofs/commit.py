@@ -136,3 +136,25 @@ class Committer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Queued:
+    """A committer as a guard's ledger: its length counts what was submitted, so that decisions are numbered without
+    gaps while earlier ones still wait for the disk. For one thread, through which every record has to go."""
+
+    def __init__(self, committer: Committer, size: int) -> None:
+        """`size` is how many records the ledger holds."""
+        self._committer, self._size = committer, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def submit(self, records: Sequence[bytes]) -> Future[Entries]:
+        """As `Committer.submit`; what is not taken is not counted."""
+        future = self._committer.submit(records)
+        self._size += len(records)
+        return future
+
+    def append(self, records: Sequence[bytes]) -> Entries:
+        """Submits and waits."""
+        return self.submit(records).result()

@@ -3,8 +3,9 @@
     python -m adapters.sunspec.simulator CONFIG.json [--journal FILE] [--lifetime S] [--speed X]
 
 One server on 127.0.0.1 answers for several units. It prints `{"port": n}` when it is ready, then answers each JSON line
-on standard input with one on standard output: `{"hz": "50.72"}`, `{"unit": 3, "soc": null}`, `{"unit": 2, "fault":
-"clamp"}` (or refuse, silent, null), `{"unit": 2, "local": true}`, `{"unit": 2, "registers": true}`.
+on standard input with one on standard output: `{"hz": "50.72"}`, `{"unit": 3, "soc": null}` (true: told again),
+`{"unit": 2, "fault": "clamp"}` (or refuse, silent, null), `{"unit": 2, "local": true}`, `{"unit": 2, "registers":
+true}`.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class Simulator:
             battery = self.batteries[order["unit"]]
             if "soc" in order:
                 battery.soc_known = order["soc"] is not None
-                if battery.soc_known:
+                if battery.soc_known and order["soc"] is not True:
                     battery.energy_wh = Fraction(order["soc"]) * battery.usable_wh
             if "fault" in order:
                 battery.fault = order["fault"]

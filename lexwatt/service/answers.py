@@ -11,6 +11,7 @@ from lexwatt.service.forms import INSTANT, Form, Identity
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Hex = Annotated[str, Strict(), StringConstraints(pattern=r"^([0-9a-f]{2})*$", max_length=4096)]
 Whole = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+Place = Annotated[int, Strict(), Field(ge=-1, lt=2**63)]
 Day = Annotated[
     str, Strict(), StringConstraints(pattern=r"^(19[789][0-9]|20[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$")
 ]
@@ -86,7 +87,8 @@ class Sealed(BaseModel):
 
 
 class Decided(BaseModel):
-    """A decision, which is on record at `index`. Where it came too late, `commands` is empty and `late` true."""
+    """A decision, which is on record at `index`: -1 where its service class acts first and its place is not known yet.
+    Where it came too late, `commands` is empty and `late` true."""
 
     outcome: Literal["admitted", "repaired", "fallback", "refused"]
     reason: str
@@ -114,7 +116,7 @@ class SealedForm(Form):
     device: Identity
     frame: Hex
     command: dict[Identity, Annotated[int, Strict(), Field(ge=-(2**53), le=2**53)]]
-    index: Whole
+    index: Place
     hash: Hex
     deadline: Annotated[str, Strict(), StringConstraints(max_length=40)]
     deadline_ns: Whole

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
@@ -18,12 +19,14 @@ from compiler.instance import of_one
 from compiler.to_exact import Finding, Unusable, Value, Verdict, judge
 from compiler.to_exact import Subject as Judged
 from guardrails.fleet import Fleet, Unit
-from guardrails.guard import COMMANDED, Decision, Request
+from guardrails.guard import COMMANDED, Decision, Later, Request
 from guardrails.seal import Admitted, Frame, Sealer, SealError
 from guardrails.state import NANO, Reading, snapshot
+from guardrails.writing import Ready
 from lexwatt.service.forms import Form, Subject
 from lexwatt.service.problems import Problem
 from lexwatt.service.rulesets import Edition
+from proofs.ledger import Entry
 from rules_dsl.check import UNCERTAINTY
 from rules_dsl.units import decimal
 
@@ -59,6 +62,13 @@ def load_devices(path: Path | None, fleet: Fleet) -> dict[str, SunSpecCodec]:
         unit: SunSpecCodec(unit, device.model_704, fleet.units[unit].wset_sf, device.reversion_s)
         for unit, device in found.items()
     }
+
+
+class Drafted(NamedTuple):
+    """A decision whose record is on its way to the disk: nothing is sealed before `recorded` has a result."""
+
+    ready: Ready
+    recorded: Future[tuple[Entry, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +180,23 @@ class Desk:
             self.request(edition, c, deadline_ns, f"commands.{i}.", asked_ns) for i, c in enumerate(form.commands)
         ]
 
-    def decide(self, edition: Edition, pool: str | None, requests: Sequence[Request]) -> Decision:
-        """The guard's decision, recorded. Raises `Problem` where the command does not fit the device's registers."""
+    def decide(
+        self, edition: Edition, pool: str | None, requests: Sequence[Request], submit: Later
+    ) -> Decision | Drafted:
+        """The guard's decision: recorded, or of a command that the fast path takes, drafted and submitted.
+
+        Raises `Problem` where the command does not fit the device's registers.
+        """
         # Another edition's guard may have recorded since this one last did.
         edition.guard.resume()
         try:
-            if pool is None:
-                return edition.quick.decide(requests[0])
-            return edition.guard.decide_pool(pool, requests)
+            if pool is not None:
+                return edition.guard.decide_pool(pool, requests)
+            ready = edition.quick.prepare(requests[0])
+            if ready is None:
+                return edition.guard.decide(requests[0])
+            recorded = submit([ready.record])
+            return edition.quick.acted(ready, recorded) if ready.after else Drafted(ready, recorded)
         except ValueError as error:
             raise Problem(422, "does-not-fit", str(error)) from None
 

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from guardrails.policy import UNGUIDED, load_policy
 from guardrails.seal import Sealer
 from lexwatt.remembered import PROVED, decide
 from lexwatt.service.auth import Caller, Door
-from lexwatt.service.desk import Desk, load_devices
+from lexwatt.service.desk import Desk, Drafted, load_devices
 from lexwatt.service.limits import Rate, Remembered
 from lexwatt.service.measures import Measures, Stopwatch, Timed, tracer
 from lexwatt.service.operations import Call
@@ -42,11 +42,14 @@ from lexwatt.service.rulesets import (
 )
 from lexwatt.service.settings import Settings
 from lexwatt.site import Folder, Rules, open_guard
-from proofs.ledger import Ledger
+from proofs.commit import Committer, Overloaded, Queued
+from proofs.ledger import Entry, Ledger, LedgerStopped
 from proofs.theorems import Answer
 
 T = TypeVar("T")
 log = logging.getLogger("lexwatt.service")
+UNRECORDED = (SQLAlchemyError, OSError, LedgerStopped)
+"""What a record that could not be kept is told by."""
 STRANGERS = 20
 """Unknown callers one address may send in a burst, and tenths of which each second."""
 
@@ -83,7 +86,9 @@ class House:
         sealer = Sealer()
         self.desk = Desk(self.fleet, load_devices(settings.devices, self.fleet), sealer)
         self.ledger = Ledger.open(self.folder.ledger, self.folder.key())
-        self._timed_ledger = Timed(self.ledger, {"append": "record"})
+        self.committer = Committer(self.ledger)
+        self._queue = Queued(self.committer, len(self.ledger))
+        self._timed_ledger = Timed(self._queue, {"append": "record"})
         self._timed_sealer = Timed(sealer, {"seal": "seal"})
         self.judging = ThreadPoolExecutor(1, "judge")
         self.compiling = ThreadPoolExecutor(1, "compile")
@@ -124,12 +129,12 @@ class House:
 
     def _guard(self, rules: Rules) -> Guard:
         ledger, sealer = cast(Ledger, self._timed_ledger), cast(Sealer, self._timed_sealer)
-        return open_guard(rules, self.folder, ledger, sealer, self._policy)
+        return open_guard(rules, self.folder, ledger, sealer, self._policy, self._queue.submit)
 
     def _recorded(self, act: str, by: str, more: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Records a step; for the thread that judges, or before there is one."""
-        record = activation(act, len(self.ledger), self.now(), by, more)
-        (entry,) = self.ledger.append([record])
+        record = activation(act, len(self._queue), self.now(), by, more)
+        (entry,) = self._queue.append([record])
         return entry.index, json.loads(record)["predicate"]
 
     def edition(self) -> Edition:
@@ -169,8 +174,11 @@ class House:
         self._waiting += 1
         self.measures.waiting.set(self._waiting)
         try:
-            decision = await self._in(self.judging, partial(self._decide, call, pool, requests))
-        except (SQLAlchemyError, OSError) as error:
+            found = await self._in(self.judging, partial(self._decide, call, pool, requests))
+            decision = await self._sealed(call, found) if isinstance(found, Drafted) else found
+        except Overloaded:
+            raise Problem(503, "busy", "too many records wait for the disk", headers={"Retry-After": "1"}) from None
+        except UNRECORDED as error:
             log.error("%s the ledger failed: %s", call.instance, type(error).__name__)
             raise Problem(
                 503, "ledger-unavailable", "the decision could not be recorded, so nothing was admitted"
@@ -182,11 +190,21 @@ class House:
         self.measures.records.set(len(self.ledger))
         return decision
 
-    def _decide(self, call: Call, pool: str | None, requests: list[Request]) -> Decision:
+    async def _sealed(self, call: Call, drafted: Drafted) -> Decision:
+        """The decision once its record is durable; meanwhile others are judged, and share the commit."""
+        with call.watch.stage("record"):
+            (entry,) = await asyncio.wrap_future(drafted.recorded)
+        with call.watch.stage("seal"):
+            return call.edition.quick.decided(drafted.ready, entry)
+
+    def _decide(self, call: Call, pool: str | None, requests: list[Request]) -> Decision | Drafted:
         watch = self._timed_ledger.watch = self._timed_sealer.watch = Stopwatch()
         began = time.perf_counter_ns()
         try:
-            return self.desk.decide(call.edition, pool, requests)
+            found = self.desk.decide(call.edition, pool, requests, self._queue.submit)
+            if isinstance(found, Decision) and found.pending is not None:
+                found.pending.add_done_callback(partial(_tell, call.instance))
+            return found
         finally:
             # What the guard does before it records is judging; the rest names itself.
             ended = watch.marks[0][1] if watch.marks else time.perf_counter_ns()
@@ -252,7 +270,9 @@ class House:
     async def _step(self, act: str, by: Caller, more: dict[str, Any]) -> Change:
         try:
             index, step = await self._in(self.judging, partial(self._recorded, act, by.name, more))
-        except (SQLAlchemyError, OSError):
+        except Overloaded:
+            raise Problem(503, "busy", "too many records wait for the disk", headers={"Retry-After": "1"}) from None
+        except UNRECORDED:
             raise Problem(503, "ledger-unavailable", "the change could not be recorded, so nothing changed") from None
         change = self.book.apply(index, step)
         log.warning("rule set %d %s by %r", change.id, act, by.name)
@@ -269,4 +289,12 @@ class House:
         """Lets decisions under way end, and releases the ledger."""
         for pool in (self.judging, self.compiling, self.reading):
             pool.shutdown(wait=True)
+        self.committer.close()
         self.ledger.close()
+
+
+def _tell(instance: str, pending: Future[tuple[Entry, ...]]) -> None:
+    """Says so where a command was given out first and its record could then not be kept."""
+    error = pending.exception()
+    if error is not None:
+        log.error("%s acted, and its record was not kept: %s", instance, type(error).__name__)

@@ -198,8 +198,12 @@ def test_a_silent_device_is_unreachable_and_its_late_answer_meets_nobody(bench: 
 
 def test_a_point_that_is_not_implemented_reads_as_nothing(bench: Bench) -> None:
     device = bench.device(1)
+    before = device.read()["state_of_charge"]
     bench.process.command({"unit": 1, "soc": None})
     assert device.read()["state_of_charge"] is None
+    bench.process.command({"unit": 1, "soc": True})
+    assert device.read()["state_of_charge"] == before
+    bench.process.command({"unit": 1, "soc": None})
     bench.process.command({"hz": "50.723"})
     assert device.read()["frequency"] == Fraction("50.723")
     device.close()

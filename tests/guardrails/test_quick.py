@@ -81,6 +81,8 @@ def made(pick: random.Random, unit: str, factor: int) -> Request:
     readings = {
         "frequency": Reading(hz, NOW - age),
         "state_of_charge": Reading(soc if pick.random() > 0.02 else None, NOW, pick.choice([None, Fraction(0)])),
+        "twin_power_floor": Reading(Fraction(-pick.choice([top, top, top // 3])), NOW),
+        "twin_power_ceiling": Reading(Fraction(pick.choice([top, top, top // 2])), NOW),
     }
     state = snapshot(declared, values, readings, NOW)
     codec = SunSpecCodec(unit, 40296, factor, 1800)

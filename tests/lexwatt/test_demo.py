@@ -65,6 +65,10 @@ def test_the_demonstration_ends_with_its_table_and_good_receipts(tmp_path: Path)
     assert re.search(r"all commanded\s*│\s*[1-9]\d*\s*│\s*[1-9]\d*\s*│\s*[1-9]\d*", text)
     assert "equal the last admitted set point on 8 of 8 devices" in text
     assert re.search(r"^\d+ acknowledged.*; 0 commands without an outcome on record$", text, re.MULTILINE)
+    assert re.search(r"^twin of LFP_250: [1-9]\d* of \d+ telemetries compared, .* points apart", text, re.MULTILINE)
+    log = [json.loads(line) for line in (folder / "twin.jsonl").read_text().splitlines()]
+    assert {row["unit"] for row in log} == {"LFP_250"}
+    assert all(row["lowest_charge"] <= row["simulated_charge"] <= row["highest_charge"] for row in log)
     found = re.search(r"(\d+) of (\d+) receipts verified", text)
     assert found is not None
     assert found[1] == found[2] != "0"

@@ -138,13 +138,13 @@ def test_a_late_command_is_recorded_and_not_sealed(tmp_path: Path) -> None:
     with service(tmp_path) as client:
         client.headers.update(bearer())
         inside = house(client)
-        append = inside._timed_ledger.append
+        append = inside.ledger.append
 
         def slow(records: Any) -> Any:
             time.sleep(0.6)
             return append(records)
 
-        inside._timed_ledger.append = slow
+        inside.ledger.append = slow  # type: ignore[method-assign]
         found = client.post(ADMIT, json=command(deadline_ms=60_000), headers={"Lexwatt-Deadline": "500"}).json()
         assert (found["outcome"], found["late"], found["commands"]) == ("admitted", True, [])
         assert b"lexwatt_late_total 1.0" in client.get("/metrics").content

@@ -92,14 +92,14 @@ def test_what_is_under_way_finishes_under_the_rules_it_began_with(tmp_path: Path
         proposal = (await client.post(PROPOSE, json={**OTHER, "effective_at": at}, headers=ANN)).json()["id"]
         approved = await client.post(APPROVE, json={"proposal": proposal}, headers=BOB)
         assert approved.json()["state"] == "approved"
-        append = inside._timed_ledger.append
+        append = inside.ledger.append
 
         def slow(records: Any) -> Any:
             began.set()
             assert go.wait(30)
             return append(records)
 
-        inside._timed_ledger.append = slow
+        inside.ledger.append = slow
         body = command(deadline_ms=60_000)
         first = asyncio.create_task(client.post(ADMIT, json=body, headers=ANN))
         await asyncio.to_thread(began.wait, 30)
@@ -200,12 +200,12 @@ def test_a_change_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> Non
             raise OSError("no space left on device")
 
         inside = house(client)
-        append, inside.ledger.append = inside.ledger.append, full  # type: ignore[method-assign]
+        inside.ledger.append = full  # type: ignore[method-assign]
         found = client.post(APPROVE, json={"proposal": proposal}, headers=BOB)
         assert (found.status_code, found.json()["type"]) == (503, "urn:lexwatt:problem:ledger-unavailable")
-        inside._timed_ledger.append = full
         refused = client.post(ADMIT, json=command(), headers=ANN)
         assert (refused.status_code, "commands" in refused.json()) == (503, False)
         assert digest(client) == before
-        inside.ledger.append = append  # type: ignore[method-assign]
+    # What was stored is known again once the ledger is opened anew.
+    with service(tmp_path) as client:
         assert client.post(APPROVE, json={"proposal": proposal}, headers=BOB).status_code == 200
