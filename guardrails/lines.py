@@ -72,6 +72,8 @@ class Lines:
         lane = self._lanes[order.admitted.device]
         trip = self._courier.take(order, order.admitted.device)
         told: Future[Outcome] = Future()
+        # INVARIANT: a future that runs cannot be cancelled, so that telling an outcome never ends a thread.
+        told.set_running_or_notify_cancel()
         with self._changed:
             room = len(lane.waiting) < self._most and (inside or not self._closing)
             if room:

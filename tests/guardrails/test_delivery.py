@@ -497,3 +497,14 @@ def test_a_ledger_that_fails_is_told_to_whoever_waits_and_the_device_goes_on() -
             failed.result(20)
         assert done.result(20).outcome == "acknowledged"
     assert len(plant.accounts().open) == 1
+
+
+def test_whoever_no_longer_waits_for_an_outcome_stops_no_other_delivery() -> None:
+    plant = Plant()
+    first, second = plant.decide(WATTS), plant.decide(Fraction(50_000))
+    with Lines(plant.courier, [plant.device], threads=1) as lines:
+        (told,) = lines.deliver(first, plant.clock.now)
+        assert not told.cancel()
+        (done,) = lines.deliver(second, plant.clock.now)
+        assert told.result(20).outcome == done.result(20).outcome == "acknowledged"
+    assert not plant.accounts().open
