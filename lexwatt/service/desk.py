@@ -91,7 +91,8 @@ class Desk:
     def request(
         self, edition: Edition, form: Any, deadline_ns: int, field: str = "", asked_ns: int | None = None
     ) -> Request:
-        """The guard's request of a filled form; one that is to be sent was asked for at `asked_ns`.
+        """The guard's request of a filled form; one that is to be sent was asked for at `asked_ns`, and its
+        readings have aged since.
 
         Raises `Problem` for a unit that is unknown, or whose registers are.
         """
@@ -104,6 +105,7 @@ class Desk:
                 )
             codec = SunSpecCodec(unit.id, 0, unit.wset_sf, 1)
         ages = form.ages_ms
+        waited = 0 if asked_ns is None else (time.monotonic_ns() - asked_ns) // 1_000_000
         settled: dict[str, Value] = {}
         readings: dict[str, Reading] = {}
         unusable: dict[str, Value] = {}
@@ -116,7 +118,7 @@ class Desk:
                 unusable[name] = value
             elif name in edition.fresh_ms:
                 own = getattr(ages, name, None) if ages is not None else None
-                age = form.age_ms if own is None else own
+                age = (form.age_ms if own is None else own) + waited
                 half = stated.get(name + UNCERTAINTY)
                 half = half if isinstance(half, Fraction) else None
                 readings[name] = Reading(value, -age * 1_000_000, half)
@@ -163,8 +165,15 @@ class Desk:
     def requests(
         self, edition: Edition, form: Any, asked_ns: int, deadline_ns: int
     ) -> tuple[str | None, list[Request]]:
-        """The pool, if it is one, and the requests to decide on together. Raises `Problem`."""
+        """The pool, if it is one, and the requests to decide on together, with their readings as old as they are now.
+
+        Raises `Problem`, also for a member alone of a pool that rules speak of: they would not be asked.
+        """
         if not hasattr(form, "pool"):
+            pool = self.unit(form.unit).pool
+            if pool is not None and of_one(edition.core, "pool", "command").rules:
+                what = f"{form.unit} is decided on with its pool, {pool}"
+                raise Problem(422, "invalid-fields", "a pool is decided on as a whole", [("unit", what)])
             return None, [self.request(edition, form, deadline_ns, asked_ns=asked_ns)]
         members = {u.id for u in self.fleet.pool(form.pool)}
         if not members:

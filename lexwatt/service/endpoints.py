@@ -128,8 +128,7 @@ async def admit(call: Call) -> Response:
     """A decision on record, and sealed commands where it allows them."""
     house = call.house
     ms = millis(call, call.form.deadline_ms, house.settings.deadline_ms)
-    pool, requests = house.desk.requests(call.edition, call.form, call.arrived, call.arrived + ms * 1_000_000)
-    found = answer(await house.decide(call, pool, requests), time.monotonic_ns())
+    found = answer(await house.decide(call, call.arrived + ms * 1_000_000), time.monotonic_ns())
     if found["late"]:
         house.measures.late.inc()
     return _json(found)

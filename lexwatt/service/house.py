@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.opa.client import OpaClient
 from compiler.core import Core
 from guardrails.fleet import load_site
-from guardrails.guard import Decision, Guard, Request
+from guardrails.guard import Decision, Guard
 from guardrails.policy import UNGUIDED, load_policy
 from guardrails.seal import Sealer
 from lexwatt.remembered import PROVED, decide
@@ -164,17 +164,18 @@ class House:
         if not decision.allow:
             raise Problem(403, "policy-refuses", decision.reason)
 
-    async def decide(self, call: Call, pool: str | None, requests: list[Request]) -> Decision:
+    async def decide(self, call: Call, deadline_ns: int) -> Decision:
         """The guard's decision, recorded, under the edition that was in force when the request arrived.
 
-        Raises `Problem` 503 where too many wait, or where the record cannot be kept: nothing is sealed then.
+        Raises `Problem` as `Desk.requests`, and 503 where too many wait, or where the record cannot be kept: nothing
+        is sealed then.
         """
         if self._waiting >= self.settings.waiting:
             raise Problem(503, "busy", "too many commands wait for a decision", headers={"Retry-After": "1"})
         self._waiting += 1
         self.measures.waiting.set(self._waiting)
         try:
-            found = await self._in(self.judging, partial(self._decide, call, pool, requests))
+            found = await self._in(self.judging, partial(self._decide, call, deadline_ns))
             decision = await self._sealed(call, found) if isinstance(found, Drafted) else found
         except Overloaded:
             raise Problem(503, "busy", "too many records wait for the disk", headers={"Retry-After": "1"}) from None
@@ -197,10 +198,12 @@ class House:
         with call.watch.stage("seal"):
             return call.edition.quick.decided(drafted.ready, entry)
 
-    def _decide(self, call: Call, pool: str | None, requests: list[Request]) -> Decision | Drafted:
+    def _decide(self, call: Call, deadline_ns: int) -> Decision | Drafted:
         watch = self._timed_ledger.watch = self._timed_sealer.watch = Stopwatch()
         began = time.perf_counter_ns()
         try:
+            # Made only now: while the command waited its readings grew older.
+            pool, requests = self.desk.requests(call.edition, call.form, call.arrived, deadline_ns)
             found = self.desk.decide(call.edition, pool, requests, self._queue.submit)
             if isinstance(found, Decision) and found.pending is not None:
                 found.pending.add_done_callback(partial(_tell, call.instance))

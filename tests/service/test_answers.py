@@ -163,6 +163,23 @@ def test_a_pool_stands_or_falls_together(client: TestClient) -> None:
     assert none.json()["errors"][0]["field"] == "pool"
 
 
+def test_a_member_alone_is_not_admitted_past_its_pools_rules(client: TestClient) -> None:
+    alone = client.post(ADMIT, json=command("2 kW", HOMES[0], deadline_ms=20_000))
+    assert (alone.status_code, alone.json()["errors"][0]["field"]) == (422, "unit")
+
+
+def test_readings_grow_older_while_a_command_waits_to_be_judged(client: TestClient) -> None:
+    def outcome(power: str) -> dict[str, Any]:
+        found: dict[str, Any] = client.post(ADMIT, json=command(power, age_ms=4500, deadline_ms=60_000)).json()
+        return found
+
+    assert outcome("100 kW")["outcome"] == "admitted"
+    house(client).judging.submit(time.sleep, 0.8)
+    waited = outcome("90 kW")
+    assert (waited["outcome"], waited["commands"]) == ("refused", [])
+    assert "frequency is stale" in waited["reason"]
+
+
 def test_a_device_that_is_not_configured_can_be_checked_only(client: TestClient) -> None:
     body = command("10 kW", "LFP_250")
     assert client.post(CHECK, json=body).status_code == 200
