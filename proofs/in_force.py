@@ -33,19 +33,9 @@ class InForce:
             case "rolled_back":
                 # What was waiting is cancelled, and what was in force before is so again.
                 past = [c for c in self.changes if c[0] <= at]
-                before = self._before(past)
-                self.changes = [*past, (at, before)]
+                self.changes = [*past, (at, str(step["core"]))]
             case other:
                 raise ValueError(f"a step `{other}` is not known")
-
-    def _before(self, past: list[tuple[int, str]]) -> str:
-        stack: list[str] = []
-        for _, core in past:
-            if core in stack:
-                del stack[stack.index(core) + 1 :]
-            else:
-                stack.append(core)
-        return stack[-2] if len(stack) > 1 else stack[-1]
 
     def at(self, moment: int) -> str | None:
         """The core in force at a moment; None where that is not on record."""

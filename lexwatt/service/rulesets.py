@@ -197,7 +197,11 @@ class Book:
                 self.scheduled = sorted([*self.scheduled, change], key=lambda c: (c.effective_at, c.id))
                 self.settle(at)
             case "rolled_back":
-                self.stack.pop().state = "replaced"
+                if step["proposal"] not in {c.id for c in self.stack}:
+                    raise RulesChanged(f"the ledger goes back to proposal {step['proposal']}, which was not in force")
+                # What came into force while the step was being recorded goes, too: the record says what is in force.
+                while self.stack[-1].id != step["proposal"]:
+                    self.stack.pop().state = "replaced"
                 for waiting in self.scheduled:
                     waiting.state = "cancelled"
                 self.scheduled = []

@@ -25,10 +25,11 @@ from proofs.checker.canonical_json import NotCanonical, dumps, loads
 from proofs.checker.certificate import Bad
 from proofs.checker.decision import check_decision
 from proofs.checker.ruleset import Document, findings, parse_document
+from proofs.in_force import InForce
 from proofs.keys import SigningKey, load_or_create
 from proofs.ledger import Ledger
 from proofs.record import statement
-from proofs.rederive import Documents, Finding
+from proofs.rederive import Documents, Finding, ms
 from proofs.tiles import export
 from tests import packs
 from tests.proofs.days import (
@@ -152,7 +153,7 @@ def test_a_rule_set_that_is_not_in_force_is_found(tmp_path: Path, key: SigningKe
     lines = [statement(p) for p in day]
     # The others come into force at the 320th decision, and are rolled back at the 380th; what had begun may finish for
     # 5 s, which is 20 decisions.
-    lines.insert(380, activation("rolled_back", 380))
+    lines.insert(380, activation("rolled_back", 380, core=readable.core(day[0]["ruleset"])))
     lines.insert(300, activation("approved", 300, proposal=100, effective_at=moment(320)))
     lines.insert(100, activation("proposed", 100, core="sha256:" + "0" * 64))
     lines.insert(0, activation("initial", 0, core=readable.core(day[0]["ruleset"])))
@@ -164,6 +165,15 @@ def test_a_rule_set_that_is_not_in_force_is_found(tmp_path: Path, key: SigningKe
     assert report.counts == {"not_in_force": 40}
     report = audit(scope_of(tmp_path / "log" / "ledger.db", key, allowed=frozenset({"sha256:" + "1" * 64})))
     assert report.counts["not_in_force"] >= len(day)
+
+
+def test_after_a_return_to_earlier_rules_a_roll_back_leads_to_what_was_before_that() -> None:
+    told = InForce()
+    steps = [("initial", "a", {}), ("proposed", "b", {}), ("approved", "b", {"proposal": 1})]
+    steps += [("proposed", "a", {}), ("approved", "a", {"proposal": 3}), ("rolled_back", "b", {"proposal": 1})]
+    for k, (act, core, more) in enumerate(steps):
+        told.apply(k, {"act": act, "at": moment(k), "effective_at": moment(k), "core": core, **more})
+    assert [told.at(ms(moment(k))) for k in range(6)] == ["a", "a", "b", "b", "a", "b"]
 
 
 def test_gaps_in_numbers_and_time_are_found(tmp_path: Path, key: SigningKey, day: list[Predicate]) -> None:

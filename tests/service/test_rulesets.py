@@ -81,6 +81,28 @@ def test_it_is_in_force_from_its_instant_on_and_back_at_once(tmp_path: Path) -> 
         assert client.post(BACK, json={"reason": "again"}, headers=BOB).status_code == 409
 
 
+def test_a_roll_back_leads_where_its_record_says_whatever_came_into_force_meanwhile() -> None:
+    clock = Clock()
+    book = rulesets.Book(clock)
+    at = clock.moment
+
+    def step(index: int, act: str, seconds: int, **more: Any) -> None:
+        told = {"packs": ["operator"], "on": "2026-11-23", "core": f"c{index}", "document": "d", "by": "ann"}
+        book.apply(index, {**told, "act": act, "at": (at + timedelta(seconds=seconds)).isoformat(), **more})
+
+    step(0, "initial", 0)
+    for index, due in ((1, 1), (3, 10)):
+        step(index, "proposed", 0)
+        step(index + 1, "approved", 0, proposal=index, effective_at=(at + timedelta(seconds=due)).isoformat())
+    clock.moment = at + timedelta(seconds=9)
+    assert book.may_roll_back().id == 0
+    # The second change is due before the step is on record.
+    step(5, "rolled_back", 11, proposal=0)
+    assert (book.in_force().id, book.changes[1].state, book.changes[3].state) == (0, "replaced", "replaced")
+    with pytest.raises(RulesChanged):
+        step(6, "rolled_back", 12, proposal=3)
+
+
 def test_what_is_under_way_finishes_under_the_rules_it_began_with(tmp_path: Path) -> None:
     clock = Clock()
     made = app(tmp_path, clock)
