@@ -19,6 +19,7 @@ from guardrails.writing import BLIND, CannotHurry, Edges, Ready, Writer, finding
 from proofs.checker.policy import REFUSE, REPAIR, Action
 
 LATE = "the deadline had passed before the decision"
+PASSED = "the deadline passed while deciding"
 COMPLIES = "complies with every rule"
 
 
@@ -95,7 +96,8 @@ class FleetRecords:
         for u, (writer, usual) in enumerate(zip(self.writers, plain.tolist(), strict=True)):
             deadline_ns = deadlines_ns[u]
             asked: int | None = requested[u]
-            command: int | None = None if OUTCOMES[outcomes[u]] == "refused" else commands[u]
+            outcome = OUTCOMES[outcomes[u]]
+            command: int | None = None if outcome == "refused" else commands[u]
             findings: tuple[Finding, ...] = ()
             reason, certificate, state, bad = COMPLIES, "null", shown[u], dict[str, str]()
             if not whole[u]:
@@ -117,12 +119,14 @@ class FleetRecords:
                     values = {i: int(x) for i, x in enumerate(step.values[:, u].tolist()) if self.names[i] not in bad}
                     del values[self.commanded]
                     certificate = self._edges.certificate(requested[u], command, writer.grid, values, findings)
+            if command is not None and clock > deadline_ns:
+                command, outcome, certificate, reason = None, "refused", "null", PASSED
             ready = writer.write(
                 at,
                 ends[deadline_ns],
                 guard._sequence,
                 asked,
-                OUTCOMES[outcomes[u]],
+                outcome,
                 command,
                 findings,
                 reason,

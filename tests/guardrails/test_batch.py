@@ -22,7 +22,7 @@ from compiler.to_exact import Unusable
 from compiler.to_intervals import CannotVector, Stretches
 from compiler.to_python import single
 from guardrails.batch import ADMITTED, REFUSED, REPAIRED, Batch
-from guardrails.fleet_records import FleetRecords
+from guardrails.fleet_records import PASSED, FleetRecords
 from guardrails.repair import closest_command
 from guardrails.state import NANO
 from jurisdictions.loader import load
@@ -241,3 +241,19 @@ def test_a_fleets_records_are_those_of_each_unit() -> None:
         assert found.record == guard._ledger.kept[-1]  # type: ignore[attr-defined]
         assert found.requested is None or found.frame is None or found.outcome != "refused"
     assert {r.outcome for r in ready} == {"admitted", "repaired", "refused"}
+
+
+def test_a_fleets_command_whose_deadline_passed_while_deciding_is_refused_on_record() -> None:
+    guard = pair()[1]._guard
+    asked = replace(made(random.Random(1), UNITS[0], 0), state=dict(registered(UNITS[0])), deadline_ns=NOW + 5)
+    records = FleetRecords(guard, [asked])
+    batch, known = records.batch(), {"frequency": "50", "state_of_charge": "0.5", "command_duration": "900"}
+    values = [Fraction(known.get(n, "900" if n == "since_previous" else "0")) for n in batch.names]
+    steps = [int(v / records.instance.vocabulary[n].resolution) for n, v in zip(batch.names, values, strict=True)]
+    readings = np.array(steps, dtype=np.int64)[:, None]
+    step = batch.step(np.zeros(1, dtype=np.int64), readings, np.ones(readings.shape, dtype=np.bool_))
+    in_time = records.write(step, [NOW + 5])[0]
+    guard._clock = lambda: NOW + 6
+    late = records.write(step, [NOW + 5])[0]
+    assert (in_time.outcome, in_time.frame is None) == ("admitted", False)
+    assert (late.outcome, late.frame, late.command, late.reason) == ("refused", None, None, PASSED)
