@@ -77,8 +77,15 @@ class Autonomy:
         self._ended = False
 
     def heard(self, standing: Standing | None = None) -> None:
-        """Notes a word from whoever plans, and the schedule that was admitted with it; ends autonomy, on record."""
+        """Notes a word from whoever plans, and the schedule that was admitted with it; ends autonomy, on record.
+
+        Raises `ValueError` for a schedule of some members of a pool and not of others: its rules count them all.
+        """
         self._heard_ns = self._clock()
+        for pool, members in self._pools.items() if standing is not None else ():
+            lacking = {*members} - standing.power.keys()
+            if 0 < len(lacking) < len({*members}):
+                raise ValueError(f"power: {', '.join(sorted(lacking))} of pool {pool} has no steps")
         if standing is not None:
             self._standing, self._done, self._ended = standing, None, False
         if self.away:

@@ -112,6 +112,15 @@ def test_nothing_is_sent_before_a_schedule_begins_or_where_there_is_none() -> No
     assert station.asked == []
 
 
+def test_a_schedule_of_a_part_of_a_pool_is_refused() -> None:
+    station = Station()
+    station.autonomy._pools = {"homes": (UNIT, "HOME_2"), "others": ("HOME_3",)}
+    with pytest.raises(ValueError, match="HOME_2 of pool homes has no steps"):
+        station.autonomy.heard(station.standing)
+    assert station.after(3600) == ()
+    assert station.asked == []
+
+
 def test_a_step_that_fails_half_way_is_not_sent_twice() -> None:
     station = Station()
     station.autonomy.heard(station.standing)
