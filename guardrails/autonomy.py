@@ -82,9 +82,10 @@ class Autonomy:
         Raises `ValueError` for a schedule of some members of a pool and not of others: its rules count them all.
         """
         self._heard_ns = self._clock()
-        for pool, members in self._pools.items() if standing is not None else ():
-            lacking = {*members} - standing.power.keys()
-            if 0 < len(lacking) < len({*members}):
+        told: Mapping[str, object] = {} if standing is None else standing.power
+        for pool, members in self._pools.items():
+            lacking = {*members} - told.keys()
+            if told and 0 < len(lacking) < len({*members}):
                 raise ValueError(f"power: {', '.join(sorted(lacking))} of pool {pool} has no steps")
         if standing is not None:
             self._standing, self._done, self._ended = standing, None, False

@@ -152,7 +152,10 @@ class Door:
         except jwt.PyJWTError as error:
             raise _unknown(_REASONS.get(type(error), "the token is not good")) from None
         caller = _from_claims(claims)
-        self._known[digest] = (caller, float(claims.get("nbf", 0)), float(claims["exp"]), keys.generation)
+        try:
+            self._known[digest] = (caller, float(claims.get("nbf", 0)), float(claims["exp"]), keys.generation)
+        except OverflowError:
+            raise _unknown("the token's `exp` is no time") from None
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         return caller

@@ -79,6 +79,7 @@ BAD = {
     "a name with a line break": lambda: token(sub="ann\nbob"),
     "a long name": lambda: token(sub="a" * 300),
     "scopes as a list": lambda: token(scope=["asset:read"]),
+    "exp beyond all numbers": lambda: token(exp=10**400),
     "exp as text": lambda: token(exp="soon"),
     "a key of somebody else": lambda: token(signed="other-ed"),
     "an RSA key of somebody else": lambda: token(signed="other-rsa"),
