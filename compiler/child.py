@@ -24,6 +24,10 @@ class Lost(Exception):
     """The child gave no answer: it met the limit, died, or its function failed; the message says which."""
 
 
+class Ended(Lost):
+    """The child died before it answered."""
+
+
 class _Child:
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, sys.path))
@@ -44,7 +48,7 @@ class _Child:
             header = self._read(8, until)
             answer = pickle.loads(self._read(int.from_bytes(header, "big"), until))  # noqa: S301  # nosec B301  # of our own child process, over its pipe
         except (OSError, EOFError, pickle.PickleError) as error:
-            raise Lost(f"the solver's process ended: {error}") from error
+            raise Ended(f"the solver's process ended: {error}") from error
         self.fresh = False
         return answer
 
@@ -57,7 +61,7 @@ class _Child:
                 raise Lost("the solver met its time limit")
             part = os.read(fd, size - len(out))
             if not part:
-                raise Lost("the solver's process ended")
+                raise Ended("the solver's process ended")
             out += part
         return bytes(out)
 
@@ -81,11 +85,19 @@ def call(function: str, *args: Any, seconds: float) -> Any:
     """What `module:name` returns for the arguments, run in a child that no other thread is asking.
 
     Raises `Lost` when there is no answer after `seconds`; the child is then ended, and the next call starts another.
+    One that had waited and is found dead is replaced once: only a new one that dies was ended by the question.
     """
     request = pickle.dumps((function, args))
     child = _take()
     try:
-        kind, value = child.ask(request, seconds)
+        try:
+            kind, value = child.ask(request, seconds)
+        except Ended:
+            if child.fresh:
+                raise
+            child.kill()
+            child = _Child()
+            kind, value = child.ask(request, seconds)
     except BaseException:
         child.kill()
         raise

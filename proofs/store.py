@@ -238,7 +238,7 @@ class Store:
                 )
             mark = "?" if self._sqlite else "%s"
             self.held.exec_driver_sql(
-                f"INSERT INTO checkpoint (size, note, at) VALUES ({mark}, {mark}, {mark})",  # noqa: S608
+                f"INSERT INTO checkpoint (size, note, at) VALUES ({mark}, {mark}, {mark})",  # noqa: S608  # nosec B608  # a placeholder, no value
                 checkpoint,
             )
 

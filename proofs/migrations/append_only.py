@@ -10,7 +10,7 @@ def protect(table: str, inserts: str = "") -> None:
     """
     if op.get_bind().dialect.name == "sqlite":
         if inserts:
-            there = f"EXISTS (SELECT 1 FROM {table} WHERE {inserts} = NEW.{inserts})"  # noqa: S608
+            there = f"EXISTS (SELECT 1 FROM {table} WHERE {inserts} = NEW.{inserts})"  # noqa: S608  # nosec B608  # our own names
             op.execute(
                 f"CREATE TRIGGER {table}_replace BEFORE INSERT ON {table} WHEN {there} "
                 "BEGIN SELECT raise(abort, 'the ledger is append-only'); END"

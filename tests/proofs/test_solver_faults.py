@@ -61,6 +61,16 @@ def test_the_child_is_started_anew_after_a_crash() -> None:
         child.call("tests.solvers:fails", seconds=1)
 
 
+def test_a_child_that_died_while_it_waited_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    child.stop()
+    assert child.call("builtins:sum", [1], seconds=5) == 1
+    (waiting,) = child._idle
+    waiting.process.kill()
+    waiting.process.wait()
+    monkeypatch.setattr(waiting.process, "poll", lambda: None)
+    assert child.call("builtins:sum", [1, 2], seconds=5) == 3
+
+
 def test_what_a_solver_prints_does_not_reach_the_answers() -> None:
     assert child.call("builtins:print", "LWC1" * 1000, seconds=5) is None
     assert child.call("builtins:sum", [1, 2], seconds=5) == 3
