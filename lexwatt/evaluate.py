@@ -89,7 +89,7 @@ def _answer(evaluator: Evaluator, on: date, line: str, solve_for: str, places: P
     if unknown:
         out["error"] = f"unknown input `{unknown[0]}`"
     out["on"] = on.isoformat()
-    out["rules"] = [_finding(f) for f in findings if f.verdict is not Verdict.NOT_APPLICABLE]
+    out["rules"] = [as_shown(f) for f in findings if f.verdict is not Verdict.NOT_APPLICABLE]
     if solve_for:
         out["admissible"] = _admissible(core, subject, found, solve_for, checked)
     return out
@@ -126,7 +126,8 @@ def _overall(findings: list[Finding], doubtful: bool) -> str:
     return next((v.value for v in ORDER if v in verdicts), Verdict.NOT_APPLICABLE.value)
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def as_shown(finding: Finding) -> dict[str, Any]:
+    """A finding as answers show it: the margin in the rule's own unit, as text."""
     rule = finding.rule
     out: dict[str, Any] = {
         "rule": rule.id,

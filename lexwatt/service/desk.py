@@ -23,12 +23,12 @@ from guardrails.guard import COMMANDED, Decision, Later, Request
 from guardrails.seal import Admitted, Frame, Sealer, SealError
 from guardrails.state import NANO, Reading, snapshot
 from guardrails.writing import Ready
+from lexwatt.evaluate import as_shown
 from lexwatt.service.forms import Form, Subject
 from lexwatt.service.problems import Problem
 from lexwatt.service.rulesets import Edition
 from proofs.ledger import Entry
 from rules_dsl.check import UNCERTAINTY
-from rules_dsl.units import decimal
 
 BLOCKING = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
@@ -158,7 +158,7 @@ class Desk:
         if isinstance(request.active_power, Unusable):
             out["verdict"] = Verdict.CANNOT_TELL.value
             out["fields"] = {COMMANDED: request.active_power.reason}
-        out["findings"] = [_finding(f) for f in findings]
+        out["findings"] = [as_shown(f) for f in findings]
         out["ruleset"] = edition.document
         return out
 
@@ -229,7 +229,7 @@ class Desk:
         return {
             "subject": told.name,
             "verdict": _overall(shown) if shown else Verdict.NOT_APPLICABLE.value,
-            "findings": [_finding(f) for f in shown],
+            "findings": [as_shown(f) for f in shown],
             "rules": edition.core.digest,
         }
 
@@ -271,7 +271,7 @@ def answer(decision: Decision, now_ns: int) -> dict[str, Any]:
         "id": decision.id,
         "requested": dict(decision.requested),
         "command": None if decision.command is None else dict(decision.command),
-        "findings": [_finding(f) for f in decision.findings],
+        "findings": [as_shown(f) for f in decision.findings],
         "index": decision.index,
         "ruleset": decision.ruleset,
         "yielded": list(decision.yielded),
@@ -312,21 +312,6 @@ def _complete(edition: Edition, values: Any) -> None:
 def _overall(findings: Sequence[Finding]) -> str:
     blocking = {f.verdict for f in findings if f.rule.blocks}
     return next((v.value for v in BLOCKING if v in blocking), Verdict.COMPLIES.value)
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    rule = finding.rule
-    out: dict[str, Any] = {
-        "rule": rule.id,
-        "clause": rule.clause,
-        "verdict": finding.verdict.value,
-        "blocks": rule.blocks,
-        "margin": None if finding.margin is None else decimal(finding.margin / rule.unit.factor),
-        "unit": rule.unit.text,
-    }
-    if finding.unusable:
-        out["fields"] = dict(finding.unusable)
-    return out
 
 
 def to_json(value: Any) -> bytes:
