@@ -146,7 +146,9 @@ class House:
         if self.opa is None:
             return
         form = call.form
-        units = [c.unit for c in getattr(form, "commands", ())] or [u for u in (getattr(form, "unit", None),) if u]
+        # A seal names its unit as the device.
+        one = [name for name in (getattr(form, "unit", None), getattr(form, "device", None)) if name]
+        units = [c.unit for c in getattr(form, "commands", ())] or one
         decision = await self.opa.ask_async(
             self.settings.opa_path,
             {

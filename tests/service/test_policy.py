@@ -71,6 +71,17 @@ def test_the_policy_has_the_first_word(tmp_path: Path, answer: Any, status: int,
         assert len(inside.ledger) == (2 if status == 200 else 1)
 
 
+def test_the_policy_is_told_whose_seal_is_opened(tmp_path: Path) -> None:
+    with (
+        policy(True) as (url, asked),
+        service(tmp_path, opa_url=url, opa_timeout=5) as client,
+    ):
+        client.headers.update(bearer(by="ann"))
+        (sealed,) = client.post(ADMIT, json=command()).json()["commands"]
+        assert client.post("/v1/commands:redeem", json=sealed).status_code == 200
+        assert [(a["action"], a["units"]) for a in asked] == [("commands:admit", [UNIT]), ("commands:redeem", [UNIT])]
+
+
 def test_without_an_answer_the_answer_is_no(tmp_path: Path) -> None:
     with service(tmp_path, opa_url="http://127.0.0.1:1", opa_timeout=0.5) as client:
         client.headers.update(bearer())
