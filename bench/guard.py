@@ -40,25 +40,13 @@ from proofs.commit import Committer
 from proofs.encode import claim_bytes, to_bytes
 from proofs.keys import load_or_create
 from proofs.ledger import Ledger
-from tests.packs import DAY, core, fleet, request
+from tests.packs import DAY, REGISTERED, core, fleet, request
 
 UNIT = "LFP_250"
 SECONDS = 5.0
 PAST = 0.05
 """Share of the requests that lie beyond what the unit may do."""
 PACKS = (("entsoe", "operator"), ("ieee1547", "operator"), ("nordic", "operator"))
-REGISTERED = {
-    "der_limited": 1,
-    "der_limit_share": 8000,
-    "der_droop_on": 1,
-    "der_can_absorb": 1,
-    "volt_watt_enabled": 1,
-    "der_lowest_power": -100_000,
-    "der_site_rating": 150_000,
-    "rated_apparent_power": 160_000,
-    "reactive_mode": 3,
-}
-"""What the example fleet does not register and IEEE 1547 asks for, in steps."""
 
 
 def percentiles(times: Sequence[float]) -> tuple[float, float]:

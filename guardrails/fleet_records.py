@@ -31,12 +31,14 @@ class FleetRecords:
 
         Raises `CannotMeasure` or `CannotHurry` for rules, codecs or policies that the fast path does not take: in a
         fleet's step a violation is repaired as far as it takes. `ValueError` names unit and quantity where a
-        registration is finer than its resolution.
+        registration is finer than its resolution, or the policy has no service class of that name.
         """
         policy = guard.policy
         if policy.yields or policy.unusable != REFUSE or any(a != Action(REPAIR) for a in policy.actions.values()):
             raise CannotHurry("the policy has more to say than to repair")
         self._guard, self._requests = guard, requests
+        services = [guard._terms([request])[0] for request in requests]
+        self._budgets = [None if name is None else guard._budgets.get(name) for name in services]
         rules = guard._one(requests[0]).rules
         self.instance, self.facts = rules.instance, rules.facts
         self.commanded = self.facts.index()[COMMANDED]
@@ -75,14 +77,21 @@ class FleetRecords:
         tolerance: Whole | None = None,
         refused: Mapping[int, str] | None = None,
         why: Callable[[int, str], str] = lambda unit, name: "not reported by the device",
+        asked_ns: int | None = None,
     ) -> list[Ready]:
         """The decisions of a step, in the order of the fleet, all at one instant.
 
         `refused` says why a unit's request could not be used, `why(unit, name)` why a reading could not; `tolerance` is
-        the one that the step was given.
+        the one that the step was given. A service class's latency budget runs from `asked_ns`, by default from now, and
+        ends a deadline that is later.
         """
         guard, refused = self._guard, refused or {}
         now, clock = guard._wall(), guard._clock()
+        begun_ns = clock if asked_ns is None else min(asked_ns, clock)
+        deadlines_ns = [
+            d if budget is None else min(d, begun_ns + budget)
+            for d, budget in zip(deadlines_ns, self._budgets, strict=True)
+        ]
         at = moment_text(now)
         ends = {d: moment_text(now + timedelta(microseconds=(d - clock) // 1000)) for d in {*deadlines_ns}}
         outcomes, requested, commands = step.outcome.tolist(), step.requested.tolist(), step.command.tolist()

@@ -119,8 +119,6 @@ class _Unit:
         self.guard, self.rules, self.codec, self.id = guard, rules, request.codec, request.unit
         self.service = request.service
         vocabulary, facts = rules.instance.vocabulary, rules.facts
-        if [v.name for v in facts.variables if v.role == "commanded"] != [COMMANDED]:
-            raise CannotHurry(f"rules about other commands than {COMMANDED}")
         self.commanded = facts.index()[COMMANDED]
         fixed: dict[int, int] = {}
         for i, v in enumerate(facts.variables):

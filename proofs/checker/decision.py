@@ -334,9 +334,12 @@ def _moved(document: Document, predicate: Mapping[str, Any]) -> list[int]:
     if type(grid) is not dict:
         raise Bad("the steps of what is decided are missing")
     if document.subject in COMMANDED:
-        moved = [i for i, role in enumerate(document.roles) if role == "commanded"]
-        if set(grid) != {document.names[i] for i in moved}:
-            raise Bad("the device's steps do not name each commanded variable once")
+        # What somebody chooses and this decision does not, as reactive power beside active power, is state.
+        chosen = {i for i, role in enumerate(document.roles) if role == "commanded"}
+        moved = [i for i in sorted(chosen) if document.names[i] in grid]
+        powers = {i for i in chosen if document.names[i].rpartition(".")[2] == POWER}
+        if len(moved) != len(grid) or not powers <= {*moved}:
+            raise Bad("the device's steps do not name each commanded power once")
         return moved
     if any(name not in document.places or document.roles[document.places[name]] not in MOVABLE for name in grid):
         raise Bad("what was moved is not anybody's to choose")

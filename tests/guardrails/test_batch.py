@@ -21,13 +21,17 @@ from compiler.lower import lower
 from compiler.to_exact import Unusable
 from compiler.to_intervals import CannotVector, Stretches
 from compiler.to_python import single
-from guardrails.batch import ADMITTED, REFUSED, REPAIRED, Batch
+from guardrails.batch import ADMITTED, REFUSED, REPAIRED, Batch, Step
 from guardrails.fleet_records import PASSED, FleetRecords
+from guardrails.guard import Guard, Request
+from guardrails.policy import GuardPolicy
 from guardrails.repair import closest_command
+from guardrails.seal import Sealer
 from guardrails.state import NANO
 from jurisdictions.loader import load
-from tests.guardrails.test_quick import NOW, UNITS, made, pair, registered
-from tests.packs import DAY
+from proofs.checker.policy import NO_POLICY, Service
+from tests.guardrails.test_quick import GRID, NOW, UNITS, made, pair, registered
+from tests.packs import DAY, PACKS, MemoryLedger, core
 
 TOP = 500_000
 
@@ -209,11 +213,12 @@ def test_arrays_of_another_form_are_refused() -> None:
         batch.step(grid[:2], np.zeros(shape, dtype=np.int64), np.ones(shape, dtype=np.bool_))
 
 
-def test_a_fleets_records_are_those_of_each_unit() -> None:
+@pytest.mark.parametrize("packs", [PACKS, GRID])
+def test_a_fleets_records_are_those_of_each_unit(packs: tuple[str, ...]) -> None:
     pick = random.Random(7)
-    guard, quick, _, _, _ = pair()
-    requests = [made(pick, unit, factor) for unit, factor in zip(UNITS * 90, [0, 2, -1, 1, 3] * 72, strict=True)]
-    settled = {unit: registered(unit) for unit in UNITS}
+    guard, quick, _, _, _ = pair(packs)
+    requests = [made(pick, unit, factor, packs) for unit, factor in zip(UNITS * 90, [0, 2, -1, 1, 3] * 72, strict=True)]
+    settled = {unit: registered(unit, packs) for unit in UNITS}
     requests = [
         replace(r, state={n: v for n, v in r.state.items() if n in settled[r.unit] or not isinstance(v, Unusable)})
         for r in requests
@@ -243,17 +248,38 @@ def test_a_fleets_records_are_those_of_each_unit() -> None:
     assert {r.outcome for r in ready} == {"admitted", "repaired", "refused"}
 
 
-def test_a_fleets_command_whose_deadline_passed_while_deciding_is_refused_on_record() -> None:
-    guard = pair()[1]._guard
-    asked = replace(made(random.Random(1), UNITS[0], 0), state=dict(registered(UNITS[0])), deadline_ns=NOW + 5)
+def step_of_one(guard: Guard, asked: Request) -> tuple[FleetRecords, Step]:
+    """A step of a fleet of one that stays where it is, which every rule allows."""
     records = FleetRecords(guard, [asked])
     batch, known = records.batch(), {"frequency": "50", "state_of_charge": "0.5", "command_duration": "900"}
     values = [Fraction(known.get(n, "900" if n == "since_previous" else "0")) for n in batch.names]
     steps = [int(v / records.instance.vocabulary[n].resolution) for n, v in zip(batch.names, values, strict=True)]
     readings = np.array(steps, dtype=np.int64)[:, None]
-    step = batch.step(np.zeros(1, dtype=np.int64), readings, np.ones(readings.shape, dtype=np.bool_))
+    return records, batch.step(np.zeros(1, dtype=np.int64), readings, np.ones(readings.shape, dtype=np.bool_))
+
+
+def test_a_fleets_command_whose_deadline_passed_while_deciding_is_refused_on_record() -> None:
+    guard = pair()[1]._guard
+    asked = replace(made(random.Random(1), UNITS[0], 0), state=dict(registered(UNITS[0])), deadline_ns=NOW + 5)
+    records, step = step_of_one(guard, asked)
     in_time = records.write(step, [NOW + 5])[0]
     guard._clock = lambda: NOW + 6
     late = records.write(step, [NOW + 5])[0]
     assert (in_time.outcome, in_time.frame is None) == ("admitted", False)
     assert (late.outcome, late.frame, late.command, late.reason) == ("refused", None, None, PASSED)
+
+
+def test_a_fleets_command_has_no_longer_than_its_service_class_leaves() -> None:
+    says = replace(NO_POLICY, services={"fast": Service(latency="synthetic_inertia")})
+    guard = Guard(core(), MemoryLedger(), Sealer(), lambda: NOW, policy=GuardPolicy(says, b""))  # type: ignore[arg-type]
+    asked = replace(made(random.Random(1), UNITS[0], 0), state=dict(registered(UNITS[0])), service="fast")
+    records, step = step_of_one(guard, asked)
+    for asked_ns, left in ((None, NANO // 5), (NOW - NANO // 10, NANO // 10), (NOW + NANO, NANO // 5)):
+        (ready,) = records.write(step, [NOW + NANO], asked_ns=asked_ns)
+        assert (ready.outcome, ready.deadline_ns) == ("admitted", NOW + left)
+        (own,) = records.write(step, [NOW + 7], asked_ns=asked_ns)
+        assert own.deadline_ns == NOW + 7
+    (late,) = records.write(step, [NOW + NANO], asked_ns=NOW - NANO)
+    assert (late.deadline_ns, late.reason, late.frame) == (NOW - NANO + NANO // 5, PASSED, None)
+    with pytest.raises(ValueError, match="no service class `slow`"):
+        FleetRecords(guard, [replace(asked, service="slow")])

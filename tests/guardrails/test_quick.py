@@ -25,34 +25,39 @@ from proofs.checker.decision import check_decision
 from proofs.checker.receipt import PREDICATE_TYPE
 from proofs.prepared import HOLE, Prepared
 from proofs.record import FIELDS, statement
-from tests.packs import MemoryLedger, core, fleet, request
+from tests.packs import PACKS, REGISTERED, MemoryLedger, core, fleet, request
 
 NOW = 50_000 * NANO
 UNITS = ("MG11_BESS_01", "MG11_BESS_02", "LFP_250", "HOME_1")
 
 
-def pair() -> tuple[Guard, Quick, MemoryLedger, MemoryLedger, dict[str, bytes]]:
+GRID = ("ieee1547", "operator")
+
+
+def pair(packs: tuple[str, ...] = PACKS) -> tuple[Guard, Quick, MemoryLedger, MemoryLedger, dict[str, bytes]]:
     """Two guards under one standing clock: the reference, and the fast path before the other."""
     wall = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
     documents: dict[str, bytes] = {}
 
     def one(ledger: MemoryLedger) -> Guard:
         theorems = ["sha256:" + 64 * "a"]
-        return Guard(core(), ledger, Sealer(), lambda: NOW, lambda: wall, theorems, documents.__setitem__)  # type: ignore[arg-type]
+        return Guard(core(packs), ledger, Sealer(), lambda: NOW, lambda: wall, theorems, documents.__setitem__)  # type: ignore[arg-type]
 
     slow, fast = MemoryLedger(), MemoryLedger()
     return one(slow), Quick(one(fast)), slow, fast, documents
 
 
 @cache
-def registered(unit: str) -> Mapping[str, Value]:
+def registered(unit: str, packs: tuple[str, ...] = PACKS) -> Mapping[str, Value]:
     """A unit's registration, read once."""
-    return read(core().declared(), fleet().units[unit].inputs()).values
+    declared = core(packs).declared()
+    more = {n: steps * declared[n].resolution for n, steps in REGISTERED.items() if n in declared}
+    return more | read(declared, fleet().units[unit].inputs()).values
 
 
-def made(pick: random.Random, unit: str, factor: int) -> Request:
+def made(pick: random.Random, unit: str, factor: int, packs: tuple[str, ...] = PACKS) -> Request:
     """A request in some state: near limits more often than not, with values missing now and then."""
-    u, declared = fleet().units[unit], core().declared()
+    u, declared = fleet().units[unit], core(packs).declared()
     top = int(u.max_discharge_power)
     previous = pick.choice([0, top, -int(u.max_charge_power), pick.randint(-top, top) // 100 * 100])
     soc = pick.choice([u.soc_min, u.soc_max, Fraction(1, 2), Fraction(pick.randint(0, 10_000), 10_000)])
@@ -63,7 +68,7 @@ def made(pick: random.Random, unit: str, factor: int) -> Request:
     asked: Value = Fraction(pick.choice(edges) + pick.choice([0, 0, 1, -1, 100, -100, 37, -5_000, 20_000]))
     if pick.random() < 0.3:
         asked = Fraction(pick.randint(-2 * top, 2 * top), pick.choice([1, 1, 3]))
-    values: dict[str, Value] = dict(registered(unit)) | {
+    values: dict[str, Value] = dict(registered(unit, packs)) | {
         "command_duration": Fraction(pick.choice([1, 4, 900])),
         "since_previous": Fraction(since),
         "previous_setpoint": Fraction(previous),
@@ -84,22 +89,27 @@ def made(pick: random.Random, unit: str, factor: int) -> Request:
         "twin_power_floor": Reading(Fraction(-pick.choice([top, top, top // 3])), NOW),
         "twin_power_ceiling": Reading(Fraction(pick.choice([top, top, top // 2])), NOW),
     }
+    if packs == GRID:
+        values["reactive_power"] = Fraction(pick.choice([0, 0, 20_000, -40_000]))
+        readings |= {n: Reading(Fraction(x), NOW) for n, x in (("der_area_energized", 1), ("der_entering", 0))}
+        readings["voltage"] = Reading(Fraction(pick.choice([100, 100, 101, 107, 93]), 100), NOW)
     state = snapshot(declared, values, readings, NOW)
     codec = SunSpecCodec(unit, 40296, factor, 1800)
     late = pick.random() < 0.02
     return Request(unit, asked, state, codec, NOW - 1 if late else NOW + 700_000_000, pick.choice([None, None, 500]))
 
 
+@pytest.mark.parametrize("packs", [PACKS, GRID])
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
-def test_it_decides_and_records_as_the_reference_does(seed: int) -> None:
+def test_it_decides_and_records_as_the_reference_does(seed: int, packs: tuple[str, ...]) -> None:
     pick, outcomes, hurried = random.Random(seed), Counter[str](), 0
     factors: dict[str, int] = {}
-    guard, quick, slow, fast, documents = pair()
+    guard, quick, slow, fast, documents = pair(packs)
     for turn in range(560):
         if turn % 130 == 0:
             factors = {u: pick.choice([-1, 0, 1, 2, 3]) for u in UNITS}
         unit = UNITS[turn % len(UNITS)]
-        asked = made(pick, unit, factors[unit])
+        asked = made(pick, unit, factors[unit], packs)
         expected, found = guard.decide(asked), quick.decide(asked)
         assert fast.kept[-1] == slow.kept[-1]
         for name in ("id", "outcome", "requested", "command", "findings", "reason", "index", "ruleset"):

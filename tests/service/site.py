@@ -74,7 +74,7 @@ def jwk(name: str) -> dict[str, Any]:
 
 
 def token(scopes: Sequence[str] = tuple(SCOPES), by: str = "ann", signed: str = "ed", **claims: Any) -> str:
-    """A token that is good for ten minutes; claims of None are left out."""
+    """A token that is good for a day, longer than any run of the tests; claims of None are left out."""
     now = int(time.time())
     told = {
         "iss": ISSUER,
@@ -82,7 +82,7 @@ def token(scopes: Sequence[str] = tuple(SCOPES), by: str = "ann", signed: str = 
         "sub": by,
         "iat": now,
         "nbf": now,
-        "exp": now + 600,
+        "exp": now + 86_400,
         "scope": " ".join(scopes),
     }
     told = {n: v for n, v in {**told, **claims}.items() if v is not None}
