@@ -66,14 +66,14 @@ Definition certificates_ (fuel : nat) (n : Z) : parser (tree * tree * (tree * tr
   ret (t, u, (v, w)).
 
 Definition read_agreement (data : list Z) : option (agreement * (tree * tree * (tree * tree))) :=
-  let fuel := S (length data) in
+  let fuel := fuel_of 1 data in
   match (a <- agreement_ fuel; ts <- certificates_ fuel (Z.of_nat (length (ranges a))); ret (a, ts)) data with
   | Some (c, []) => Some c
   | _ => None
   end.
 
 Definition agrees (data : list Z) : bool :=
-  if Z.of_nat (length data) <=? largest
+  if count 0 data <=? largest
   then match read_agreement data with Some (a, ts) => shown a ts | None => false end
   else false.
 
@@ -84,7 +84,7 @@ Theorem agrees_sound : forall data, agrees data = true ->
     (judge (asked a) s = NotApplicable <-> ~ sat (scope_fact a) x) /\
     (judge (asked a) s = Complies <-> sat (scope_fact a) x /\ sat (body_fact a) x).
 Proof.
-  intros data H. unfold agrees in H. destruct (Z.of_nat (length data) <=? largest); [|discriminate].
+  intros data H. unfold agrees in H. destruct (count 0 data <=? largest); [|discriminate].
   destruct (read_agreement data) as [[a ts]|]; [|discriminate]. exists a, ts. split; [reflexivity|].
   exact (shown_sound a ts H).
 Qed.
@@ -111,7 +111,7 @@ Fixpoint put_fact (f : fact) : list Z :=
 
 (** The four facts of the rule at the head of a file: applies, exempt, complies, violates. *)
 Definition facts_of (data : list Z) : option (list Z) :=
-  match agreement_ (S (length data)) data with
+  match agreement_ (fuel_of 1 data) data with
   | Some (a, _) =>
       option_map (fun l => flat_map put_fact [applies l; exempt l; complies l; violates l])
         (lower_rule (steps a) (table a) (ranges a) (asked a))

@@ -141,8 +141,10 @@ def agree_at_boundaries(old: CoreRule, new: CoreRule, core: Core) -> bool:
         answer = found.space.decide(exact)
         if not isinstance(answer, dict):
             continue
-        for i in (i for i, _ in terms if i < len(found.facts.variables)):
+        for i, variable in ((i, found.facts.variables[i]) for i, _ in terms if i < len(found.facts.variables)):
             for step in (-1, 0, 1):
+                if not variable.low <= answer[i] + step <= variable.high:
+                    continue
                 state = found.complete(found.physical({**answer, i: answer[i] + step}))
                 said = {judge(r, with_one_row(r, state)).verdict in BLOCKED for r in pair}
                 if len(said) > 1:

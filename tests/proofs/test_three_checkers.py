@@ -194,6 +194,19 @@ def test_the_linear_facts_of_a_leaf_ascend(pairs: bytes, accepted: bool) -> None
     assert others_say([data]) == ([accepted], [accepted])
 
 
+@pytest.mark.parametrize("least", [0, -1])
+def test_a_claim_of_tens_of_thousands_of_bytes_fits_in_the_stack_of_a_browser(least: int) -> None:
+    built()
+    count = 3000
+    total: Fact = ("L", tuple((i, 1) for i in range(count)), -1, False)
+    beside: tuple[Fact, ...] = tuple(("L", ((i, 1),), 3, False) for i in range(count))
+    problem = Problem(count, ((least, None),) * count, frozenset(), (), (*beside, total))
+    data = claim_bytes(problem, ("F", ((count, 1),)))
+    assert len(data) > 30_000
+    assert python_says(data) is (least == 0)
+    assert others_say([data]) == ([least == 0], [least == 0])
+
+
 @pytest.mark.parametrize(("variables", "accepted"), [(14_998, True), (14_999, False)])
 def test_a_claim_may_ask_for_so_much_work_and_no_more(variables: int, accepted: bool) -> None:
     built()
