@@ -5,20 +5,24 @@ BIN := $(VENV)/bin
 PACKS := aemo dewa ema entsoe gulf_asia ieee1547 nordic north_america ofgem operator
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench nightly packages checkers manual vscode worked-examples clean
+.PHONY: demo test lint code rules bench nightly packages checkers manual vscode worked-examples clean
 
 demo: $(STAMP)
 	$(BIN)/python -m lexwatt demo
 
 test: $(STAMP)
-	$(MAKE) --no-print-directory -j2 lint checkers
+	$(MAKE) --no-print-directory -j2 code rules checkers
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
-lint: $(STAMP)
+lint: code rules
+
+code: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+rules: $(STAMP)
 	$(BIN)/python -m lexwatt check $(PACKS)
 	$(BIN)/python -m lexwatt fmt --check $(PACKS)
 	for pack in $(PACKS); do $(BIN)/python -m lexwatt test $$pack || exit 1; done
