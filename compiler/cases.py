@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 
 from compiler import core as c
 from compiler.bounds import bounds
@@ -87,10 +88,11 @@ class _Free:
     def __init__(self, program: Program, core: c.Core) -> None:
         self.program, self.declared = program, core.declared()
         self.added: dict[str, c.Declared] = {}
+        self.met: dict[c.Expr, c.Var] = {}
 
     def of_table(self, table: t.Table, name: str, compiled: c.Expr) -> Cases:
         assert isinstance(compiled, c.Case)
-        self.added = {}
+        self.added, self.met = {}, {}
         for column in table.columns:
             if column.unit is not None and column.name not in self.declared:
                 self._fresh(column.name, -WIDE, WIDE, (), column.unit)
@@ -107,7 +109,7 @@ class _Free:
         )
 
     def of_running(self, running: t.Running, state: c.Carried, place: str) -> Cases:
-        self.added = {}
+        self.added, self.met = {}, {}
         conditions = tuple(self.condition(condition) for condition, _ in state.cases)
         results = tuple(expression(case.value) for case in running.cases)
         return Cases(running.name, place, conditions, results, False, "it stays", self._vocabulary())
@@ -155,17 +157,26 @@ class _Free:
             case c.Case(found, otherwise):
                 rest = None if otherwise is None else again(otherwise)
                 return c.Case(tuple((self.condition(x), again(y)) for x, y in found), rest)
-            case c.AsOf(c.Var(name), _, _, _):
+            case c.AsOf(c.Var(name), c.Const(Fraction(numerator=1, denominator=1)), True, None):
                 known = self.declared.get(name)
                 if known is not None:
                     return self._fresh(f"previous {name}", known.low, known.high, known.names, known.unit)
                 return self._state(f"previous {name}", self.program.running[name])
             case _:
-                try:
-                    low, high = bounds(expr, {n: (d.low, d.high) for n, d in self.declared.items()})
-                except (TypeError, KeyError, ZeroDivisionError):
-                    low, high = -WIDE, WIDE
-                return self._fresh(f"{type(expr).__name__.lower()} {len(self.added) + 1}", low, high, ())
+                if expr not in self.met:
+                    name = f"{type(expr).__name__.lower()} {len(self.added) + 1}"
+                    self.met[expr] = self._fresh(name, *self._range(expr), ())
+                return self.met[expr]
+
+    def _range(self, expr: c.Expr) -> tuple[Fraction, Fraction]:
+        if isinstance(expr, c.AsOf) and expr.otherwise is not None:
+            (a, b), (low, high) = self._range(expr.body), self._range(expr.otherwise)
+            return min(a, low), max(b, high)
+        try:
+            said = expr.body if isinstance(expr, c.AsOf) else expr
+            return bounds(said, {n: (d.low, d.high) for n, d in self.declared.items()})
+        except (TypeError, KeyError, ZeroDivisionError):
+            return -WIDE, WIDE
 
     def _state(self, name: str, running: t.Running) -> c.Var:
         low, high = (Fraction(0), Fraction(len(running.names) - 1)) if running.names else (-WIDE, WIDE)
@@ -175,9 +186,9 @@ class _Free:
         self, name: str, low: Fraction, high: Fraction, names: tuple[str, ...], in_unit: Unit | None = None
     ) -> c.Var:
         text = "may take any value of its range"
-        declared = c.Declared(
-            name, "measured", "", in_unit or unit(""), Fraction(1), low, high, None, None, names, text
-        )
+        # Both ends are whole steps: what lies between the last step and an end would else be no value of the range.
+        step = Fraction(1, lcm(low.denominator, high.denominator))
+        declared = c.Declared(name, "measured", "", in_unit or unit(""), step, low, high, None, None, names, text)
         self.added.setdefault(name, declared)
         return c.Var(name)
 

@@ -14,7 +14,7 @@ import subprocess  # nosec B404  # the child is this interpreter
 import sys
 import threading
 import time
-from typing import IO, Any
+from typing import Any
 
 START_S = 10.0
 """What starting Python and importing a solver may take, once."""
@@ -38,19 +38,32 @@ class _Child:
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": path},
         )
+        assert self.process.stdin is not None
+        # A child that does not read would else hold up whoever writes it more than a pipe takes.
+        os.set_blocking(self.process.stdin.fileno(), False)
         self.fresh = True
 
-    def ask(self, request: bytes, seconds: float) -> Any:
-        assert self.process.stdin is not None and self.process.stdout is not None
+    def ask(self, request: bytes, seconds: float) -> tuple[str, Any]:
         until = time.monotonic() + seconds + (START_S if self.fresh else 0)
         try:
-            _write(self.process.stdin, request)
-            header = self._read(8, until)
-            answer = pickle.loads(self._read(int.from_bytes(header, "big"), until))  # noqa: S301  # nosec B301  # of our own child process, over its pipe
-        except (OSError, EOFError, pickle.PickleError) as error:
+            self._send(_framed(request), until)
+            data = self._read(int.from_bytes(self._read(8, until), "big"), until)
+        except OSError as error:
             raise Ended(f"the solver's process ended: {error}") from error
+        try:
+            kind, value = pickle.loads(data)  # noqa: S301  # nosec B301  # of our own child process, over its pipe
+        except Exception as error:
+            raise Ended(f"the solver's answer cannot be read: {error}") from error
         self.fresh = False
-        return answer
+        return kind, value
+
+    def _send(self, data: bytes, until: float) -> None:
+        assert self.process.stdin is not None
+        fd, left = self.process.stdin.fileno(), memoryview(data)
+        while left:
+            if not select.select([], [fd], [], max(0.0, until - time.monotonic()))[1]:
+                raise Lost("the solver met its time limit")
+            left = left[os.write(fd, left) :]
 
     def _read(self, size: int, until: float) -> bytes:
         assert self.process.stdout is not None
@@ -135,9 +148,8 @@ def stop() -> None:
 atexit.register(stop)
 
 
-def _write(pipe: IO[bytes], data: bytes) -> None:
-    pipe.write(len(data).to_bytes(8, "big") + data)
-    pipe.flush()
+def _framed(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "big") + data
 
 
 def serve() -> None:
@@ -152,4 +164,5 @@ def serve() -> None:
             reply = ("returned", getattr(importlib.import_module(module), name)(*args))
         except Exception as error:
             reply = ("failed", f"{type(error).__name__}: {error}")
-        _write(answers, pickle.dumps(reply))
+        answers.write(_framed(pickle.dumps(reply)))
+        answers.flush()

@@ -70,8 +70,11 @@ def with_one_row(rule: c.CoreRule, values: Mapping[str, Value]) -> Subject:
 def of_pool(core: c.Core, checked: str, members: Mapping[str, Mapping[str, Value]]) -> Instance:
     """The rules of a pool and of each member. `members` gives each member's registration, in base units.
 
-    Raises `ValueError` naming member and field when a sum over members depends on a registration that cannot be used.
+    Raises `ValueError` without a member, of which nothing can be told, and naming member and field when a sum over
+    members depends on a registration that cannot be used.
     """
+    if not members:
+        raise ValueError("a pool without members")
     declared = core.declared()
     vocabulary = {f"{m}.{d.name}": replace(d, name=f"{m}.{d.name}") for m in members for d in declared.values()}
     vocabulary |= {d.name: d for d in declared.values() if d.subject == "pool"}

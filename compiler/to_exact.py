@@ -328,6 +328,8 @@ def _look_up(name: str, subject: Subject) -> Fraction:
 def _earlier(ago: Fraction, rows: bool, subject: Subject) -> int | None:
     """The row so many rows or so long ago; None where the rows begin later."""
     assert subject.at is not None
+    if ago < 0:
+        raise Untold("rows", "are asked for ahead of time")
     if rows:
         place = subject.at - int(ago)
     else:

@@ -19,7 +19,7 @@ from compiler.document import document
 from compiler.from_syntax import to_core
 from compiler.inputs import read
 from compiler.instance import Instance, of_one
-from compiler.to_exact import Subject, Unusable, Value, Verdict, holds, judge
+from compiler.to_exact import Subject, Untold, Unusable, Value, Verdict, holds, judge
 from lexwatt.authoring import For, Known, On, day, err, known_on, out, places, read_packs
 from lexwatt.show import finding_lines, state_text
 from proofs.analyses import BLOCKED, Analysis, expressible
@@ -170,11 +170,18 @@ def why(
     if answer is None:
         out.print("undecided: neither a command nor a proof that there is none was found in time")
         raise typer.Exit(1)
-    if asked and refused:
-        request = {i: _usable(order[i], found.values) for i in commands.controls}
-        out.print(_closest(analysis, state, request), markup=False, soft_wrap=True)
-    else:
+    if not asked:
         out.print("allowed: " + state_text(analysis.physical(answer), core.declared()), markup=False, soft_wrap=True)
+        return
+    request = {order[i]: _usable(order[i], found.values) for i in commands.controls}
+    if not refused:
+        out.print("allowed: " + state_text(request, core.declared()), markup=False, soft_wrap=True)
+        return
+    closest = _closest(analysis, state, {i: request[order[i]] for i in commands.controls})
+    if closest is None:
+        out.print("no allowed command in whole steps was found", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    out.print(closest, markup=False, soft_wrap=True)
 
 
 def _state(case: Path, core: Core) -> tuple[Subject, set[str]]:
@@ -192,7 +199,10 @@ def _state(case: Path, core: Core) -> tuple[Subject, set[str]]:
 def _may_apply(rule: CoreRule, found: Subject) -> bool:
     """Whether the state leaves it open that the rule applies: what it does not say is no reason to set a rule aside."""
     known = all(isinstance(found.values.get(name), Fraction) for name in names(rule.scope))
-    return not known or holds(rule.scope, found)
+    try:
+        return not known or holds(rule.scope, found)
+    except Untold:
+        return True
 
 
 def _usable(name: str, values: Mapping[str, Value]) -> Fraction:
@@ -216,15 +226,16 @@ def _refused(instance: Instance, found: Subject) -> bool:
     return blocked
 
 
-def _closest(analysis: Analysis, state: Mapping[int, Fraction], request: Mapping[int, Fraction]) -> str:
-    """The closest command that is allowed, in whole steps of each quantity, and the proof that none is closer."""
+def _closest(analysis: Analysis, state: Mapping[int, Fraction], request: Mapping[int, Fraction]) -> str | None:
+    """The closest command that is allowed, in whole steps of each quantity, and the proof that none is closer; None
+    where none was found."""
     from guardrails.repair import closest_command
 
     facts, vocabulary = analysis.facts, analysis.instance.vocabulary
     asked = {i: round(v / vocabulary[facts.variables[i].name].resolution) for i, v in request.items()}
     found = closest_command(facts, state, asked, dict.fromkeys(asked, 1))
     if found is None:
-        return "no allowed command in whole steps was found"
+        return None
     text = "closest allowed: " + state_text(analysis.physical({i: Fraction(v) for i, v in found.items()}), vocabulary)
     if not all(facts.variables[i].role == "commanded" for i in asked):
         return text

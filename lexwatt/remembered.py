@@ -1,4 +1,8 @@
-"""Proofs that were found before: kept by digest of rules and code, checked again before they are believed."""
+"""Proofs that were found before, kept by digest of rules and code; their certificates are checked again.
+
+That a certificate is one for the theorem is not looked at again: who writes to the folder is trusted like who writes
+code.
+"""
 
 from __future__ import annotations
 

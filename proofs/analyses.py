@@ -92,6 +92,9 @@ class Analysis:
         self.instance = instance
         self.facts = lower(replace(instance, rules=tuple(at_one_row(rule) for rule in instance.rules)))
         self.box = self.facts.box()
+        for variable in self.facts.variables:
+            if variable.low > variable.high:  # anything can be proved over no values at all
+                raise ValueError(f"no step of `{variable.name}` lies in its range")
         self.ints = choices(instance, self.facts)
         self.space = Space(self.box, self.ints, self.facts.products)
         self.core = {rule.id: rule for rule in instance.rules}

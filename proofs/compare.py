@@ -57,6 +57,10 @@ def differences(old: c.Core, new: c.Core) -> Iterator[Difference]:
             yield Difference(rule.id, "gone", rule.title, rule.clause, None, None, ())
 
 
+def _asked_of(rule: c.CoreRule) -> tuple[str, str, str, bool]:
+    return rule.subject, rule.rows.nouns if rule.rows else "", rule.quantifier, rule.event
+
+
 def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Difference:
     def found(
         how: str,
@@ -71,6 +75,8 @@ def _compare(one: c.CoreRule, other: c.CoreRule, old: c.Core, new: c.Core) -> Di
             other.id, how, "; ".join(filter(None, (note, moved, weight))), other.clause, refused, allowed, claims
         )
 
+    if _asked_of(one) != _asked_of(other):
+        return found("changed", "not comparable: asked of another subject, or at other rows")
     vocabulary, remade = _joined(old.declared(), new.declared())
     spoken = _names(one.scope, *one.nodes()) | _names(other.scope, *other.nodes())
     if spoken & remade:

@@ -85,18 +85,24 @@ class Commands:
     """The questions about the commands that an instance's blocking rules leave.
 
     `unasked` are rules that facts cannot express: those among them that block and speak of the commands are named
-    beside what is said of every state, `without` them.
+    beside what is said of every state, `without` them. So are rules asked at rows whose quantities a command does not
+    choose: it has to serve at all rows at once, and one row stands for all only where each has its own command.
     """
 
     def __init__(self, analysis: Analysis, checked: str, unasked: Sequence[CoreRule] = ()) -> None:
         self.analysis, self.facts, self.box = analysis, analysis.facts, analysis.box
-        self.rules = [r for r in self.facts.rules if r.blocks]
         self.controls = sorted(chosen(analysis, checked))
         controls = {self.facts.variables[i].name for i in self.controls}
+        over = {r.id for r in analysis.core.values() if _over_rows(r, controls)}
+        self.rules = [r for r in self.facts.rules if r.blocks and r.rule not in over]
         self.names = ", ".join(self.facts.variables[i].name for i in self.controls)
         self.without = tuple(r.id for r in unasked if r.blocks and controls & _spoken_of(r))
-        left = f", leaving out {', '.join(self.without)}, which facts cannot express"
-        self.but = left if self.without else ""
+        left = f", leaving out {', '.join(self.without)}, which facts cannot express" if self.without else ""
+        rowed = tuple(r.rule for r in self.facts.rules if r.blocks and r.rule in over)
+        self.but = left + (
+            f", leaving out {', '.join(rowed)}, which one command has to meet at every row" if rowed else ""
+        )
+        self.without += rowed
         self.until = time.monotonic() + QUESTION_S
 
     def some(self) -> Finding:
@@ -105,7 +111,7 @@ class Commands:
         policies, answer = self._cover(self.analysis.space)
         if isinstance(answer, bytes):
             shown = "; or ".join(self.shown(p) for p in policies)
-            text = f"some {self.names} is allowed in every state{self.but}: {shown}"
+            text = f"some {self.names} is allowed in every state{self.between(policies)}{self.but}: {shown}"
             return Finding("some command", about, True, text, claim=answer)
         if isinstance(answer, Nothing):
             return self.nothing("some command", answer)
@@ -114,19 +120,26 @@ class Commands:
     def together(self, one: str, other: str) -> Finding:
         """Whether two packs leave something together wherever each alone does."""
         kind, about = "fit together", tuple(r.rule for r in self.rules)
-        _, answer = self._cover(self.analysis.space)
+        policies, answer = self._cover(self.analysis.space)
         if isinstance(answer, Nothing):
             found = self.nothing(kind, answer)
             if found.commands:
                 return found
             # One pack alone allows nothing there; a clash may stand where each allows something.
-            _, answer = self._cover(*self._each_allows(one, other))
+            policies, answer = self._cover(*self._each_allows(one, other))
         if isinstance(answer, Nothing):
             return self.nothing(kind, answer)
         if isinstance(answer, bytes):
-            text = f"{one} and {other} leave some {self.names} wherever each alone does{self.but}"
+            between = self.between(policies)
+            text = f"{one} and {other} leave some {self.names} wherever each alone does{between}{self.but}"
             return Finding(kind, about, True, text, claim=answer)
         return Finding(kind, about, None, f"{one} and {other} leave some {self.names}: {answer}")
+
+    @staticmethod
+    def between(policies: Sequence[Policy]) -> str:
+        """What has to be said beside policies that need not give whole steps."""
+        whole = all(not form and constant.denominator == 1 for p in policies for form, constant in p.values())
+        return "" if whole else ", if need be between two whole steps"
 
     def nothing(self, kind: str, found: Nothing) -> Finding:
         """The finding that nothing is allowed: a clash between packs where each alone allows something."""
@@ -361,6 +374,14 @@ class Commands:
 
 class _NotLinear(Exception):
     """A policy along a limit, put into a product."""
+
+
+def _over_rows(rule: CoreRule, controls: set[str]) -> bool:
+    """Whether a rule binds a control of the whole subject at rows that have quantities which nobody chooses."""
+    if not rule.quantifier or rule.rows is None:
+        return False
+    own, spoken = {*rule.rows.names}, _spoken_of(rule)
+    return bool(controls & spoken - own) and bool(own & spoken - controls)
 
 
 def _spoken_of(rule: CoreRule) -> set[str]:

@@ -184,6 +184,8 @@ def _always_some(theorem: CoreTheorem, facts: FactSet, given: Problem, command: 
     """Constant policies, found one by one, that together leave no state without an allowed command."""
     # Rules that do not speak of the command can refuse it only for reasons that no other command mends.
     rules = conjunction([rule_fact(r) for r in facts.rules if r.blocks and command in facts.plain(rule_fact(r))])
+    if find(facts.box(), facts.products, given.facts, ints=given.ints) is None:
+        return Unknown(theorem, "no state was found in which what it assumes holds")
     box = facts.box()
     policies: list[int] = []
     failing = [fact for fact in given.facts if fact != TRUE]

@@ -35,10 +35,10 @@ rule {name} "{name}"
 """
 
 
-def made(*rules: str, others: Sequence[str] = ()) -> Core:
-    """The rules of a pack `made`, and of another called `other`."""
+def made(*rules: str, others: Sequence[str] = (), vocabulary: str = "") -> Core:
+    """The rules of a pack `made`, and of another called `other`; `vocabulary` is added to the one that ships."""
     sources = sources_of(["entsoe"])
-    texts = {n: t for n, t in sources.items() if n.endswith("vocabulary.rules")}
+    texts = {n: t + vocabulary for n, t in sources.items() if n.endswith("vocabulary.rules")}
     texts["made.rules"] = HEAD + "".join(rules)
     if others:
         texts["other.rules"] = 'pack other "Somebody else"\n' + "".join(others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -76,6 +77,50 @@ def test_some_command_along_a_limit_is_proved() -> None:
     assert found.good, found.text
     assert found.claim is not None and refutes(*claim_from_bytes(found.claim))
     assert "along a limit" in found.text
+    assert "if need be between two whole steps" in found.text
+
+
+def test_what_is_allowed_between_two_whole_steps_only_is_said_to_be() -> None:
+    (found,) = some_command(
+        analysis(rule("lo", "active_power must be at least 0.3 W"), rule("hi", "active_power must be at most 0.7 W"))
+    )
+    assert found.good and "if need be between two whole steps" in found.text
+    (found,) = some_command(analysis(rule("hi", "active_power must be at most 0.7 W")))
+    assert found.good and "between" not in found.text
+
+
+def test_one_command_for_all_rows_is_not_proved_at_one_row() -> None:
+    site = """
+subject array "some units under one cap" made of string : unit
+quantity cap : bid per array
+  unit W  resolution 1 W  range 0 MW .. 20 MW
+  "the cap of an array"
+"""
+    limits = (
+        rule("lo", "cap must be at least rated_power", "at every string,"),
+        rule("hi", "cap must be at most rated_power + 1 kW", "at every string,"),
+    )
+    told = [text.replace("each unit", "each array").replace("checked at command", "checked at bid") for text in limits]
+    instance, left = expressible(of_one(made(*told, vocabulary=site), "array", "bid"))
+    assert not left
+    (part,) = groups(Analysis(instance), "bid")
+    commands = Commands(Analysis(part), "bid")
+    found = commands.some()
+    assert commands.without == ("made/lo", "made/hi")
+    assert "leaving out made/lo, made/hi, which one command has to meet at every row" in found.text
+    strings = ({"rated_power": Fraction(0)}, {"rated_power": Fraction(100_000)})
+    for cap in (0, 1000, 50_000, 100_000):
+        verdicts = [judge(r, Subject({"cap": Fraction(cap)}, strings)).verdict for r in instance.rules]
+        assert Verdict.VIOLATES in verdicts
+
+
+def test_nothing_is_proved_over_a_range_without_a_step() -> None:
+    set_ = analysis(rule("limit", "active_power must be at most 5 kW"))
+    vocabulary = dict(set_.instance.vocabulary)
+    power = vocabulary["active_power"]
+    vocabulary["active_power"] = replace(power, low=Fraction(501, 10), high=Fraction(502, 10))
+    with pytest.raises(ValueError, match="no step of `active_power`"):
+        Analysis(replace(set_.instance, vocabulary=vocabulary))
 
 
 def test_a_control_that_takes_whole_values_does_not_follow_a_limit() -> None:
@@ -269,7 +314,7 @@ def test_why_tells_the_closest_command_and_that_none_is_closer(tmp_path: Path) -
     )
     assert re.search(r"closest allowed: active_power 80000 W \(none is closer: certificate of \d+ bytes\)", output)
     code, output = told({**STATE, "active_power": "70 kW"}, ["entsoe"], tmp_path)
-    assert code == 0 and output.startswith("allowed: active_power"), output
+    assert (code, output.strip()) == (0, "allowed: active_power 70000 W")
 
 
 def test_why_tells_each_pair_of_packs_that_clashes(tmp_path: Path) -> None:

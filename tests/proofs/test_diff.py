@@ -51,6 +51,28 @@ def confirm(difference: Difference, old: CoreRule, new: CoreRule) -> None:
     assert all(refutes(*claim_from_bytes(claim)) for claim in difference.claims)
 
 
+ELSEWHERE = {
+    "another subject": lambda text: text.replace("each unit", "each trace").replace(
+        LIMIT, f"at the last sample, {LIMIT}"
+    ),
+    "at every row": lambda text: text.replace("each unit", "each trace").replace(LIMIT, f"at every sample, {LIMIT}"),
+}
+LIMIT = "active_power must be at most 5 kW"
+
+
+@pytest.mark.parametrize("there", ELSEWHERE)
+def test_what_is_asked_elsewhere_is_not_the_same(there: str) -> None:
+    one = made(rule("limit", LIMIT))
+    texts = {"here": one, **{name: made(move(rule("limit", LIMIT))) for name, move in ELSEWHERE.items()}}
+    for name, other in texts.items():
+        (found,) = differences(texts[there], other)
+        if name == there:
+            assert found.how in ("same", "same text")
+        else:
+            assert (found.how, found.claims) == ("changed", ())
+            assert found.note == "not comparable: asked of another subject, or at other rows"
+
+
 @pytest.mark.parametrize(("before", "after"), EDITIONS)
 def test_editions_are_compared_with_witnesses_that_the_interpreter_confirms(before: str, after: str) -> None:
     old, new = made(rule("limit", before)), made(rule("limit", after))

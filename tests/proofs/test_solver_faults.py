@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import signal
 import time
 
 import pytest
@@ -69,6 +71,28 @@ def test_a_child_that_died_while_it_waited_is_replaced(monkeypatch: pytest.Monke
     waiting.process.wait()
     monkeypatch.setattr(waiting.process, "poll", lambda: None)
     assert child.call("builtins:sum", [1, 2], seconds=5) == 3
+
+
+def test_a_child_that_does_not_read_costs_a_bounded_wait() -> None:
+    child.stop()
+    assert child.call("builtins:len", b"x" * 3_000_000, seconds=5) == 3_000_000
+    (waiting,) = child._idle
+    waiting.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(child.Lost, match="time limit"):
+        child.call("builtins:len", b"x" * 3_000_000, seconds=0.3)
+    assert time.monotonic() - began < 20
+    assert waiting.process.poll() is not None
+
+
+@pytest.mark.parametrize("answer", ["babble", b"no pair"])
+def test_an_answer_that_cannot_be_read_is_no_answer(monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
+    child.stop()
+    assert child.call("builtins:len", b"x", seconds=5) == 1
+    data = pickle.dumps(answer) if isinstance(answer, bytes) else b"cno.such.module\nname\n."
+    monkeypatch.setattr(child._Child, "_read", lambda self, size, until: data)
+    with pytest.raises(child.Lost, match="cannot be read"):
+        child.call("builtins:len", b"x", seconds=1)
 
 
 def test_what_a_solver_prints_does_not_reach_the_answers() -> None:

@@ -18,7 +18,7 @@ from proofs.checker.certificate import refutes
 from proofs.checker.claim import claim_from_bytes
 from proofs.tables import ALL, FIRES, ONE, ORDER, findings
 from rules_dsl.units import unit
-from tests.proofs.made_up import DAY, HEAD
+from tests.proofs.made_up import DAY, HEAD, rule
 
 SIZE = 4
 SEEDS = range(40)
@@ -113,6 +113,58 @@ rule one "one"
   applies to each unit
   active_power must be at most share(voltage) * rated_power
 """
+
+
+FREE = """
+parameter threshold : unit Hz within 50.2 Hz .. 50.5 Hz
+  cites house "1"  evidence read  in force from 2026-01-01
+
+table signal by over in Hz gives {low, normal}
+  cites house "1"  evidence read  in force from 2026-01-01
+  | < -1 Hz | low    |
+  | > 1 Hz  | normal |
+"""
+RUNNING = """
+running state : of {{no, yes, more}} per trace
+  starts yes
+  then no when previous {0} {1};
+       more when {2}
+  "made up"
+"""
+
+
+def of_trace(text: str, rule_text: str, vocabulary: str = "") -> list[Finding]:
+    sources = {n: t + vocabulary for n, t in sources_of([]).items() if n.endswith("vocabulary.rules")}
+    program, _ = load_all({**sources, "made.rules": HEAD + text + rule_text})
+    (found,) = cases(program, to_core(program, DAY), DAY)
+    return list(findings(found))
+
+
+def test_a_value_set_free_may_be_any_of_its_range_though_its_ends_are_no_whole_numbers() -> None:
+    found = of_trace(
+        FREE, rule("one", "active_power must be at most 0 W", "when signal(frequency - threshold) in {low},")
+    )
+    assert [f.good for f in found if f.kind == FIRES] == [True, True]
+    (gap,) = [f for f in found if f.kind == ALL]
+    assert gap.good is False and gap.state is not None
+    assert abs(gap.state["frequency"] - gap.state["threshold"]) <= 1
+    narrow = """
+quantity narrow : measured per unit
+  unit pu  resolution 0.01 pu  range 0.9 pu .. 1.1 pu
+  "made up"
+"""
+    asked = rule("one", "active_power must be at most 0 W", "at every sample, when not state in {no},")
+    text = RUNNING.format("narrow", "<= 0.95 pu", "previous narrow >= 1.05 pu")
+    found = of_trace(text, asked.replace("each unit", "each trace"), narrow)
+    assert [f.good for f in found if f.kind == FIRES] == [True, True]
+
+
+@pytest.mark.parametrize("earlier", ["as of 10 s ago else 0 W", "as of 3 samples ago"])
+def test_a_value_at_another_time_is_another_value(earlier: str) -> None:
+    asked = rule("one", "active_power must be at most 0 W", "at every sample, when not state in {no},")
+    text = RUNNING.format("active_power", ">= 5 kW", f"active_power {earlier} >= 5 kW")
+    found = of_trace(text, asked.replace("each unit", "each trace"))
+    assert [f.good for f in found if f.kind == FIRES] == [True, True]
 
 
 def test_a_row_beyond_the_declared_range_never_counts() -> None:
