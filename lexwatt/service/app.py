@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from compiler.core import Core
 from lexwatt.service import answers
 from lexwatt.service.endpoints import operations
+from lexwatt.service.forms import LONGEST_DEADLINE_MS, MOST_MS
 from lexwatt.service.house import House
 from lexwatt.service.operations import JSON, MSGPACK, NDJSON, Operation, Straight, run
 from lexwatt.service.problems import MEDIA, Problem, of_status
@@ -65,8 +66,13 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Lexwatt-Deadline": {
         "in": "header",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 60000},
+        "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS},
         "description": "ms from the request's arrival after which nothing may be sent",
+    },
+    "Lexwatt-Waited": {
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_MS},
+        "description": "ms since the ages in the body were true, as the request is sent",
     },
 }
 PROBLEMS = {
@@ -211,6 +217,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [n for n in PARAMETERS if n in operation.query or f"{{{n}}}" in operation.path]
     heads = ["Idempotency-Key"] if operation.once else []
     heads += ["Lexwatt-Deadline"] if operation.name == "commands:admit" else []
+    heads += ["Lexwatt-Waited"] if operation.name in ("commands:check", "commands:admit") else []
     return [{"name": n, **{**PARAMETERS, **HEADERS}[n]} for n in (*names, *heads)]
 
 

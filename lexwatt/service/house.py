@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from opentelemetry.trace import Tracer
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.opa.client import OpaClient
@@ -141,14 +142,13 @@ class House:
         """The rules in force now."""
         return self._editions[self.book.in_force().choice]
 
-    async def permitted(self, call: Call) -> None:
-        """Asks the organisation's policy, where there is one. Raises `Problem`: 403 for no, 503 for no answer."""
+    async def permitted(self, call: Call, form: BaseModel | None) -> None:
+        """Asks the organisation's policy, where there is one, about what a form asks for and of whom.
+
+        Raises `Problem`: 403 for no, 503 for no answer.
+        """
         if self.opa is None:
             return
-        form = call.form
-        # A seal names its unit as the device.
-        one = [name for name in (getattr(form, "unit", None), getattr(form, "device", None)) if name]
-        units = [c.unit for c in getattr(form, "commands", ())] or one
         decision = await self.opa.ask_async(
             self.settings.opa_path,
             {
@@ -157,7 +157,7 @@ class House:
                 "action": call.operation.name,
                 "site": self.fleet.site,
                 "country": self.fleet.country,
-                "units": units,
+                "units": list(dict.fromkeys(_units(form))),
             },
         )
         if not decision.allow and decision.detail is None:
@@ -166,8 +166,9 @@ class House:
         if not decision.allow:
             raise Problem(403, "policy-refuses", decision.reason)
 
-    async def decide(self, call: Call, deadline_ns: int) -> Decision:
-        """The guard's decision, recorded, under the edition that was in force when the request arrived.
+    async def decide(self, call: Call, stated_ns: int, deadline_ns: int) -> Decision:
+        """The guard's decision, recorded, under the edition that was in force when the request arrived; the ages of
+        its readings were true at `stated_ns`.
 
         Raises `Problem` as `Desk.requests`, and 503 where too many wait, or where the record cannot be kept: nothing
         is sealed then.
@@ -177,7 +178,7 @@ class House:
         self._waiting += 1
         self.measures.waiting.set(self._waiting)
         try:
-            found = await self._in(self.judging, partial(self._decide, call, deadline_ns))
+            found = await self._in(self.judging, partial(self._decide, call, stated_ns, deadline_ns))
             decision = await self._sealed(call, found) if isinstance(found, Drafted) else found
         except Overloaded:
             raise Problem(503, "busy", "too many records wait for the disk", headers={"Retry-After": "1"}) from None
@@ -200,12 +201,12 @@ class House:
         with call.watch.stage("seal"):
             return call.edition.quick.decided(drafted.ready, entry)
 
-    def _decide(self, call: Call, deadline_ns: int) -> Decision | Drafted:
+    def _decide(self, call: Call, stated_ns: int, deadline_ns: int) -> Decision | Drafted:
         watch = self._timed_ledger.watch = self._timed_sealer.watch = Stopwatch()
         began = time.perf_counter_ns()
         try:
             # Made only now: while the command waited its readings grew older.
-            pool, requests = self.desk.requests(call.edition, call.form, call.arrived, deadline_ns)
+            pool, requests = self.desk.requests(call.edition, call.form, stated_ns, call.arrived, deadline_ns)
             found = self.desk.decide(call.edition, pool, requests, self._queue.submit)
             if isinstance(found, Decision) and found.pending is not None:
                 found.pending.add_done_callback(partial(_tell, call.instance))
@@ -296,6 +297,17 @@ class House:
             pool.shutdown(wait=True)
         self.committer.close()
         self.ledger.close()
+
+
+def _units(form: BaseModel | None) -> Iterator[str]:
+    """Every unit that a form names, whatever stands in rows included; a seal names its unit as the device."""
+    for name, value in form or ():
+        if name in ("unit", "device"):
+            yield value
+        elif isinstance(value, list):
+            for row in value:
+                if isinstance(row, BaseModel):
+                    yield from _units(row)
 
 
 def _tell(instance: str, pending: Future[tuple[Entry, ...]]) -> None:

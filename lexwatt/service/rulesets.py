@@ -61,8 +61,8 @@ class Choice:
 @dataclass(frozen=True)
 class Edition:
     """A rule set ready to judge by. `document` is the digest that records of single commands name, `fresh_ms` each
-    reading's greatest usable age. `guard` and `quick` decide, in the one thread that records; `watcher` and `glance`
-    judge what is only asked.
+    reading's greatest usable age, `spoken` what the rules for commands speak of. `guard` and `quick` decide, in the one
+    thread that records; `watcher` and `glance` judge what is only asked.
     """
 
     choice: Choice
@@ -72,6 +72,7 @@ class Edition:
     forms: Forms
     registered: Mapping[str, Mapping[str, Value]]
     fresh_ms: Mapping[str, int]
+    spoken: frozenset[str]
     guard: Guard
     quick: Quick
     watcher: Guard
@@ -121,11 +122,12 @@ def compile_edition(
     made = forms(core, program, fleet)
     read_of = {n: d for n, d in vocabulary.items() if d.role in READINGS}
     fresh = {n: FOREVER_MS if d.stale is None else int(d.stale * 1000) for n, d in read_of.items()}
+    spoken = frozenset(n for subject in ("unit", "pool") for n in of_one(core, subject, "command").names())
     decides = guard(Rules(core, choice.on, prove(core)))
     asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
     judges = (decides, Quick(decides), asked, Quick(asked))
     keep(document_digest(data), data)
-    return Edition(choice, core, vocabulary, document_digest(data), made, registered, fresh, *judges)
+    return Edition(choice, core, vocabulary, document_digest(data), made, registered, fresh, spoken, *judges)
 
 
 def digests(choice: Choice) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import pytest
 
 from lexwatt.service.house import House
 from proofs.ledger import Entry
-from tests.service.site import HOMES, app, bearer, command, house, service, together
+from tests.service.site import HOMES, app, bearer, command, house, service, together, unhurried
 
 ADMIT, REDEEM = "/v1/commands:admit", "/v1/commands:redeem"
 LONG = {"deadline_ms": 60_000}
@@ -42,6 +42,7 @@ class Gate:
     def __init__(self, inside: House) -> None:
         self.began, self._go, self.sizes = threading.Event(), threading.Event(), list[int]()
         self._append = inside.ledger.append
+        unhurried(inside)
         inside.ledger.append = self.append  # type: ignore[method-assign]
 
     def append(self, records: Sequence[bytes]) -> tuple[Entry, ...]:

@@ -28,7 +28,7 @@ from lexwatt.client import Client, ClientCredentials, Command, Refused, ServiceE
 from lexwatt.service.server import Discreet
 from lexwatt.service.settings import Settings
 from proofs.checker.receipt import verify_receipt
-from tests.service.site import STATE, UNIT, app, command, running, settings, token
+from tests.service.site import HOMES, STATE, UNIT, app, command, running, settings, token
 
 QUICK = {"head_seconds": 0.6, "body_seconds": 0.6, "connections": 64}
 
@@ -166,6 +166,33 @@ def test_the_client_does_the_whole_way(port: int) -> None:
         nobody.checkpoint()
 
 
+def test_the_readings_of_a_command_grow_older_until_it_is_sent(port: int) -> None:
+    def asked(ago_ms: int, unit: str = UNIT, **more: Any) -> Command:
+        power = "100 kW" if unit == UNIT else "1 kW"
+        return Command(unit, power, STATE, stated_ns=time.monotonic_ns() - ago_ms * 1_000_000, **more)
+
+    with Client(f"http://127.0.0.1:{port}", token=token) as client:
+        for ago_ms, more, verdict in (
+            (3000, {"age_ms": 1000}, "complies"),
+            (3000, {"age_ms": 2001}, "cannot_tell"),
+            (3000, {"age_ms": 50_000, "ages_ms": {"frequency": 1000}}, "complies"),
+            (3000, {"age_ms": 50_000, "ages_ms": {"frequency": 2001}}, "cannot_tell"),
+        ):
+            one = asked(ago_ms, **more)
+            assert [client.check(one).verdict, *(c.verdict for c in client.check_all([one]))] == [verdict] * 2
+        refused = client.admit(asked(5001, age_ms=0, deadline_ms=5000))
+        assert (refused.outcome, refused.commands) == ("refused", ()) and "frequency is stale" in refused.reason
+        # One command with one key is one request, however much later it is sent again.
+        kept = asked(0, age_ms=100, deadline_ms=5000)
+        first = client.admit(kept, key="kept")
+        time.sleep(0.05)
+        assert client.admit(kept, key="kept") == first and first.outcome == "admitted"
+        for ago_ms, outcome in ((55_000, "admitted"), (60_001, "refused")):
+            # Members were read at different times; the oldest counts.
+            homes = [asked(ago_ms if unit == HOMES[3] else 0, unit, age_ms=0) for unit in HOMES]
+            assert client.admit_pool("homes", homes, 5000).outcome == outcome
+
+
 class Flaky(BaseHTTPRequestHandler):
     """Answers 503 twice, then well; remembers what it was asked. Also a token server."""
 
@@ -201,7 +228,7 @@ def test_the_client_repeats_what_is_safe_and_gets_tokens_itself() -> None:
         credentials = ClientCredentials(f"{url}/token", "engine", "s3cret", ["asset:read"])
         assert "s3cret" not in repr(credentials)
         with Client(url, token=credentials, tries=3) as client:
-            assert client.check(Command(UNIT, "1 kW", STATE, 0))
+            assert client.check(Command(UNIT, "1 kW", STATE, 7))
             with pytest.raises(Refused, match="503"):
                 client.redeem(_sealed())
         wrong = ClientCredentials(f"{url}/token", "engine", "wrong")
@@ -212,6 +239,11 @@ def test_the_client_repeats_what_is_safe_and_gets_tokens_itself() -> None:
     paths = [path for path, _, _ in Flaky.seen]
     assert paths.count("/v1/commands:check") == 3
     assert paths.count("/v1/commands:redeem") == 1
+    # Every attempt is the same request, and says how much older its readings have become.
+    tries = [(h["Lexwatt-Waited"], body) for path, h, body in Flaky.seen if path == "/v1/commands:check"]
+    assert len({body for _, body in tries}) == 1 and json.loads(tries[0][1])["age_ms"] == 7
+    waited = [int(ms) for ms, _ in tries]
+    assert 0 < waited[0] < waited[1] < waited[2]
     assert paths.count("/token") == 2
     assert {h.get("Authorization") for p, h, _ in Flaky.seen if p != "/token"} == {"Bearer abc"}
 
