@@ -6,7 +6,7 @@ field. A value out of range, or null, is one that cannot be used: it is judged, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -29,9 +29,10 @@ from compiler.core import Core, Declared
 from compiler.inputs import in_range, read_one
 from compiler.instance import of_one
 from compiler.to_exact import Unusable, Value
+from guardrails.estimator import CEILING, FLOOR
 from guardrails.fleet import Fleet
 from guardrails.guard import COMMANDED
-from rules_dsl.kinds import kind_of, plural
+from rules_dsl.kinds import UNCERTAINTY, kind_of, plural
 from rules_dsl.program import Program
 from rules_dsl.units import decimal, show, unit
 
@@ -104,6 +105,24 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     ]
     admission = _made("Admission", "One unit's set point, or those of a whole pool.", RootModel[either])
     return Forms(command, admission, judged, subjects)
+
+
+def estimates(vocabulary: Mapping[str, Declared]) -> frozenset[str]:
+    """What an estimator says and no device: the range of a battery's twin, and how uncertain a reading is."""
+    return frozenset({FLOOR, CEILING, *(n + UNCERTAINTY for n, d in vocabulary.items() if d.uncertain is not None)})
+
+
+def stated(form: BaseModel, names: Set[str], path: str = "") -> Iterator[str]:
+    """Where in a filled form something stands under one of these names, whatever stands in rows included."""
+    for name, value in form:
+        if name in names and name in form.model_fields_set:
+            yield path + name
+        elif isinstance(value, BaseModel):
+            yield from stated(value, names, f"{path}{name}.")
+        elif isinstance(value, list):
+            for i, row in enumerate(value):
+                if isinstance(row, BaseModel):
+                    yield from stated(row, names, f"{path}{name}.{i}.")
 
 
 def _made(title: str, text: str | None, base: Any = Form, /, **fields: Any) -> Any:
@@ -208,12 +227,11 @@ def _of_quantities(
     names: Iterable[str],
     extra: Mapping[str, Any] | None = None,
 ) -> Any:
+    theirs = estimates(vocabulary)
+    abouts = {n: _about(vocabulary[n]) + ("; needs the scope telemetry:estimate" if n in theirs else "") for n in names}
     fields = {
-        n: (
-            _type(vocabulary[n]) | None,
-            Field(None, description=_about(vocabulary[n]), examples=[_example(vocabulary[n])]),
-        )
-        for n in names
+        n: (_type(vocabulary[n]) | None, Field(None, description=about, examples=[_example(vocabulary[n])]))
+        for n, about in abouts.items()
     }
     return _made(title, text or None, **dict(extra or {}), **fields)
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from opentelemetry.trace import Tracer
@@ -24,12 +25,13 @@ from guardrails.guard import Decision, Guard
 from guardrails.policy import UNGUIDED, load_policy
 from guardrails.seal import Sealer
 from lexwatt.remembered import PROVED, decide
-from lexwatt.service.auth import Caller, Door
+from lexwatt.service.auth import Caller, Door, allow
 from lexwatt.service.desk import Desk, Drafted, load_devices
+from lexwatt.service.forms import stated
 from lexwatt.service.limits import Rate, Remembered
 from lexwatt.service.measures import Measures, Stopwatch, Timed, tracer
 from lexwatt.service.operations import Call
-from lexwatt.service.problems import Problem
+from lexwatt.service.problems import SHOWN, Problem
 from lexwatt.service.rulesets import (
     Book,
     Change,
@@ -51,6 +53,7 @@ T = TypeVar("T")
 log = logging.getLogger("lexwatt.service")
 UNRECORDED = (SQLAlchemyError, OSError, LedgerStopped)
 """What a record that could not be kept is told by."""
+ESTIMATE = "telemetry:estimate"
 STRANGERS = 20
 """Unknown callers one address may send in a burst, and tenths of which each second."""
 
@@ -143,10 +146,15 @@ class House:
         return self._editions[self.book.in_force().choice]
 
     async def permitted(self, call: Call, form: BaseModel | None) -> None:
-        """Asks the organisation's policy, where there is one, about what a form asks for and of whom.
+        """Whether a caller may state what stands in a form, and ask that of its units by the organisation's policy,
+        where there is one.
 
         Raises `Problem`: 403 for no, 503 for no answer.
         """
+        if form is not None and ESTIMATE not in call.caller.scopes:
+            fields = list(islice(stated(form, call.edition.estimates), SHOWN))
+            if fields:
+                allow(call.caller, ESTIMATE, fields)
         if self.opa is None:
             return
         decision = await self.opa.ask_async(

@@ -27,7 +27,7 @@ from guardrails.guard import Guard
 from guardrails.quick import Quick
 from guardrails.seal import Sealer
 from jurisdictions.loader import load, packs
-from lexwatt.service.forms import Forms, forms
+from lexwatt.service.forms import Forms, estimates, forms
 from lexwatt.service.problems import Problem
 from lexwatt.site import Rules
 from proofs.checker.canonical_json import dumps
@@ -61,8 +61,8 @@ class Choice:
 @dataclass(frozen=True)
 class Edition:
     """A rule set ready to judge by. `document` is the digest that records of single commands name, `fresh_ms` each
-    reading's greatest usable age, `spoken` what the rules for commands speak of. `guard` and `quick` decide, in the one
-    thread that records; `watcher` and `glance` judge what is only asked.
+    reading's greatest usable age, `spoken` what the rules for commands speak of, `estimates` what not every caller may
+    state. `guard` and `quick` decide, in the one thread that records; `watcher` and `glance` judge what is only asked.
     """
 
     choice: Choice
@@ -73,6 +73,7 @@ class Edition:
     registered: Mapping[str, Mapping[str, Value]]
     fresh_ms: Mapping[str, int]
     spoken: frozenset[str]
+    estimates: frozenset[str]
     guard: Guard
     quick: Quick
     watcher: Guard
@@ -127,7 +128,9 @@ def compile_edition(
     asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
     judges = (decides, Quick(decides), asked, Quick(asked))
     keep(document_digest(data), data)
-    return Edition(choice, core, vocabulary, document_digest(data), made, registered, fresh, spoken, *judges)
+    return Edition(
+        choice, core, vocabulary, document_digest(data), made, registered, fresh, spoken, estimates(vocabulary), *judges
+    )
 
 
 def digests(choice: Choice) -> tuple[str, str]:

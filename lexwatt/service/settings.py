@@ -15,6 +15,7 @@ SCOPES = {
     "asset:read": "check commands, bids and schedules; read rule sets, records and receipts",
     "dispatch:write": "have commands admitted and redeem them",
     "telemetry:stream": "check whole fleets in a stream",
+    "telemetry:estimate": "state what an estimator says: the range of a battery's twin, how uncertain a reading is",
     "metrics:read": "read the service's own figures",
     "rulesets:propose": "propose another rule set",
     "rulesets:approve": "approve what somebody else proposed; roll back",
