@@ -20,11 +20,12 @@ from starlette.types import Receive, Scope, Send
 from compiler.core import Core
 from lexwatt.service import answers
 from lexwatt.service.endpoints import operations
-from lexwatt.service.forms import LONGEST_DEADLINE_MS, MOST_MS
+from lexwatt.service.forms import MOST_MS
 from lexwatt.service.house import House
 from lexwatt.service.operations import JSON, MSGPACK, NDJSON, Operation, Straight, run
 from lexwatt.service.problems import MEDIA, Problem, of_status
 from lexwatt.service.settings import SCOPES, Settings
+from proofs.in_force import LONGEST_DEADLINE_MS
 from proofs.theorems import Answer
 
 REF = "#/components/schemas/{model}"

@@ -32,6 +32,7 @@ from compiler.to_exact import Unusable, Value
 from guardrails.estimator import CEILING, FLOOR
 from guardrails.fleet import Fleet
 from guardrails.guard import COMMANDED
+from proofs.in_force import LONGEST_DEADLINE_MS
 from rules_dsl.kinds import UNCERTAINTY, kind_of, plural
 from rules_dsl.program import Program
 from rules_dsl.units import decimal, show, unit
@@ -44,7 +45,6 @@ UNITS = (
 FURTHEST = Fraction(10) ** 40
 TOLD = ("measured", "estimated", "scheduled")
 MOST_MS = 86_400_000
-LONGEST_DEADLINE_MS = 60_000
 MEMBERS = 1000
 ROWS = 5000
 

@@ -54,6 +54,7 @@ log = logging.getLogger("lexwatt.service")
 UNRECORDED = (SQLAlchemyError, OSError, LedgerStopped)
 """What a record that could not be kept is told by."""
 ESTIMATE = "telemetry:estimate"
+LOOK_AGAIN_S = 1.0
 STRANGERS = 20
 """Unknown callers one address may send in a burst, and tenths of which each second."""
 
@@ -100,7 +101,8 @@ class House:
         self.streams = 0
         self._waiting = 0
         self._compiles = 0
-        self._changing = asyncio.Lock()
+        self._changing, self._looking = asyncio.Lock(), asyncio.Lock()
+        self.clock, self._look_again, self._readable = time.monotonic, 0.0, False
         self._editions: dict[Choice, Edition] = {}
         self.book = Book(now)
         try:
@@ -291,6 +293,24 @@ class House:
         change = self.book.apply(index, step)
         log.warning("rule set %d %s by %r", change.id, act, by.name)
         return change
+
+    async def readable(self) -> bool:
+        """Whether the last record can be read back, looked at once in `LOOK_AGAIN_S` however many ask: anybody may."""
+        async with self._looking:
+            if self.clock() >= self._look_again:
+                self._readable = await self.read(self._reads_back)
+                self._look_again = self.clock() + LOOK_AGAIN_S
+        return self._readable
+
+    def _reads_back(self) -> bool:
+        try:
+            size = len(self.ledger)
+            if size:
+                self.ledger.record(size - 1)
+        except Exception:
+            log.exception("the ledger cannot be read")
+            return False
+        return True
 
     async def read(self, work: Callable[[], T]) -> T:
         """The outcome of a look into the ledger, which may wait for the disk."""

@@ -18,11 +18,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lexwatt.service.auth import Caller, allow
-from lexwatt.service.forms import LONGEST_DEADLINE_MS, MOST_MS
+from lexwatt.service.forms import MOST_MS
 from lexwatt.service.measures import Stopwatch
 from lexwatt.service.problems import Problem, filled
 from lexwatt.service.reading import Unreadable, strict_json
 from lexwatt.service.rulesets import Edition
+from proofs.in_force import LONGEST_DEADLINE_MS
 
 if TYPE_CHECKING:
     from lexwatt.service.house import House

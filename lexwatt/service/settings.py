@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from proofs.in_force import LONGEST_DEADLINE_MS
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 SCOPES = {
@@ -81,7 +83,7 @@ class Settings(BaseSettings):
     burst: int = Field(4000, ge=1)
     remembered: int = Field(10_000, ge=1, le=1_000_000)
     remembered_seconds: float = Field(86_400, gt=0)
-    deadline_ms: int = Field(500, ge=1, le=60_000)
+    deadline_ms: int = Field(500, ge=1, le=LONGEST_DEADLINE_MS)
     trace_exporter: str = "none"
 
     @property

@@ -146,6 +146,34 @@ def test_who_finds_too_many_waiting_may_come_again_and_no_number_is_lost(tmp_pat
     inside.close()
 
 
+def test_many_who_ask_whether_it_is_ready_cost_one_look_into_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = app(tmp_path)
+    inside = made.state.house
+    looks, now = list[int](), [1000.0]
+    record = inside.ledger.record
+    monkeypatch.setattr(inside.ledger, "record", lambda index: looks.append(index) or record(index))
+    monkeypatch.setattr(inside, "clock", lambda: now[0])
+
+    async def work(client: httpx.AsyncClient) -> None:
+        async def ask() -> set[int]:
+            return {r.status_code for r in await asyncio.gather(*(client.get("/readyz") for _ in range(40)))}
+
+        assert await ask() == {200} and looks == [0]
+        now[0] += 0.9
+        assert await ask() == {200} and looks == [0]
+        now[0] += 0.2
+        monkeypatch.setattr(inside.ledger, "record", lambda index: 1 / looks.append(index))
+        assert await ask() == {503} and looks == [0, 0]
+        now[0] += 1.1
+        monkeypatch.setattr(inside.ledger, "record", record)
+        assert await ask() == {200}
+
+    asyncio.run(together(made, work))
+    inside.close()
+
+
 @pytest.mark.parametrize("service_class", [None, "act_first"])
 def test_after_a_failed_write_nothing_is_admitted_and_the_service_is_not_ready(
     tmp_path: Path, service_class: str | None
