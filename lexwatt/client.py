@@ -101,7 +101,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Verdicts on a command, a bid or a schedule; `problem` says why there are none, in a stream."""
+    """Verdicts on a command, a bid, a schedule or a data flow; `problem` says why there are none, in a stream."""
 
     verdict: str
     findings: tuple[Finding, ...]
@@ -253,6 +253,10 @@ class Client:
     def check_schedule(self, schedule: Mapping[str, Any]) -> Checked:
         """Verdicts on a schedule."""
         return _checked(self._json("POST", "/v1/schedules:check", dict(schedule)))
+
+    def check_data_flow(self, flow: Mapping[str, Any]) -> Checked:
+        """Verdicts on data kept in, or sent to, one place: `{"subject": "data_flow", "inputs": {...}}`."""
+        return _checked(self._json("POST", "/v1/dataflows:check", dict(flow)))
 
     def rulesets(self, on: str | None = None) -> dict[str, Any]:
         """What is in force and every change so far; with `on`, what the same packs would give for that day."""

@@ -30,8 +30,9 @@ from proofs.theorems import Answer
 
 REF = "#/components/schemas/{model}"
 ABOUT = (
-    "Checks commands, bids and schedules of batteries against the rules in force, admits commands, and gives out the "
-    "records. Quantities are exact texts with a unit, such as `481 kW`. Errors are problem details (RFC 9457)."
+    "Checks commands, bids, schedules and data flows of batteries against the rules in force, admits commands, and "
+    "gives out the records. Quantities are exact texts with a unit, such as `481 kW`. Errors are problem details "
+    "(RFC 9457)."
 )
 ANSWERS: dict[str, type[BaseModel]] = {
     "commands:check": answers.Checked,
@@ -39,6 +40,7 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "commands:redeem": answers.Redeemed,
     "bids:check": answers.Judged,
     "schedules:check": answers.Judged,
+    "dataflows:check": answers.Judged,
     "rulesets": answers.RuleSets,
     "rulesets:propose": answers.RuleSet,
     "rulesets:approve": answers.RuleSet,
@@ -274,6 +276,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "schedules:check": {
         "the phases of a pool": {"value": {"subject": "pool", "members": [{"unit": "HOME_1", "active_power": "2 kW"}]}}
+    },
+    "dataflows:check": {
+        "British households' data, kept in the United Kingdom": {
+            "value": {
+                "subject": "data_flow",
+                "inputs": {"data_class": "personal", "subject_country": "GB", "storage_region": "UK"},
+            }
+        }
     },
     "rulesets:propose": {"the next day's law": {"value": {"packs": ["entsoe", "operator"], "on": "2026-11-24"}}},
     "rulesets:approve": {"a colleague's proposal": {"value": {"proposal": 1}}},

@@ -16,15 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from adapters.sunspec.codec import SunSpecCodec
 from compiler.instance import of_one
-from compiler.to_exact import Finding, Unusable, Value, Verdict, judge
-from compiler.to_exact import Subject as Judged
+from compiler.to_exact import Finding, Unusable, Value, Verdict
 from guardrails.fleet import Fleet, Unit
 from guardrails.guard import COMMANDED, Decision, Later, Request
 from guardrails.seal import Admitted, Frame, Sealer, SealError
 from guardrails.state import NANO, Reading, snapshot, usable_until
 from guardrails.writing import Ready
 from lexwatt.evaluate import as_shown
-from lexwatt.service.forms import Form, Subject
+from lexwatt.service.forms import POINTS, Form, Subject
 from lexwatt.service.problems import Problem
 from lexwatt.service.rulesets import Edition
 from proofs.ledger import Entry
@@ -226,7 +225,7 @@ class Desk:
             raise Problem(422, "does-not-fit", str(error)) from None
 
     def judged(self, edition: Edition, point: str, form: Any) -> dict[str, Any]:
-        """Verdicts on a bid, an offer, a schedule: whatever subject the form is of."""
+        """The guard's verdicts on a bid, an offer, a schedule, a data flow: whatever subject the form is of."""
         told: Subject = edition.forms.subjects[point][form.subject]
         values = _values(form.inputs)
         if told.registered:
@@ -239,8 +238,7 @@ class Desk:
             rows.append(inside)
         for values_of in (values, *rows):
             _complete(edition, values_of)
-        subject = Judged(values, rows)
-        findings = [judge(rule, subject) for rule in of_one(edition.core, told.name, point).rules]
+        findings = edition.watcher.check_subject(told.name, values, rows, POINTS[point])
         shown = [f for f in findings if f.verdict is not Verdict.NOT_APPLICABLE]
         return {
             "subject": told.name,

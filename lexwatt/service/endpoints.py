@@ -158,7 +158,7 @@ async def redeem(call: Call) -> Response:
 
 
 def judged(point: str) -> Callable[[Call], Any]:
-    """The answer to bids or schedules."""
+    """The answer to bids, schedules or data flows."""
 
     async def answer_of(call: Call) -> Response:
         with call.watch.stage("judge"):
@@ -293,6 +293,14 @@ def operations() -> tuple[Operation, ...]:
             see,
             judged("schedule"),
             lambda e: e.forms.judged["schedule"],
+        ),
+        Operation(
+            "dataflows:check",
+            "POST",
+            "/v1/dataflows:check",
+            see,
+            judged("data_flow"),
+            lambda e: e.forms.judged["data_flow"],
         ),
         Operation("rulesets", "GET", "/v1/rulesets", see, rulesets, query=frozenset(("on",))),
         Operation("ruleset", "GET", "/v1/rulesets/{digest}", see, ruleset),

@@ -27,7 +27,7 @@ from pydantic import (
 
 from compiler.core import Core, Declared
 from compiler.inputs import in_range, read_one
-from compiler.instance import of_one
+from compiler.instance import Instance, of_one
 from compiler.to_exact import Unusable, Value
 from guardrails.estimator import CEILING, FLOOR
 from guardrails.fleet import Fleet
@@ -45,6 +45,8 @@ UNITS = (
 FURTHEST = Fraction(10) ** 40
 TOLD = ("measured", "estimated", "scheduled")
 MOST_MS = 86_400_000
+POINTS: Mapping[str, str | None] = {"bid": "bid", "schedule": "schedule", "data_flow": None}
+"""What is judged beside commands: bids and schedules by the rules checked at that point, data flows by all."""
 MEMBERS = 1000
 ROWS = 5000
 
@@ -61,7 +63,7 @@ class Form(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """The forms of one rule set. `judged` gives those of bids and the like by the point where they are checked."""
+    """The forms of one rule set. `judged` gives those of bids and the like by what they are, as `POINTS` has it."""
 
     command: type[Form]
     admission: type[RootModel[Any]]
@@ -94,9 +96,9 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     )
     judged: dict[str, type[RootModel[Any]]] = {}
     subjects: dict[str, dict[str, Subject]] = {}
-    for point in ("bid", "schedule"):
-        names = sorted({r.subject for r in core.rules if point in r.checked})
-        made = [_subject(core, program, vocabulary, registered, name, point) for name in names]
+    for point, checked in POINTS.items():
+        names = {r.subject for r in core.rules if (r.subject == point if checked is None else checked in r.checked)}
+        made = [_subject(of_one(core, name, checked), program, registered, point) for name in sorted(names)]
         subjects[point] = {s.name: s for s, _ in made}
         judged[point] = _union(point, [form for _, form in made])
     either: Any = Annotated[
@@ -168,15 +170,8 @@ def _command(vocabulary: Mapping[str, Declared], names: Iterable[str], registere
     )
 
 
-def _subject(
-    core: Core,
-    program: Program,
-    vocabulary: Mapping[str, Declared],
-    registered: frozenset[str],
-    subject: str,
-    point: str,
-) -> tuple[Subject, Any]:
-    instance = of_one(core, subject, point)
+def _subject(instance: Instance, program: Program, registered: frozenset[str], point: str) -> tuple[Subject, Any]:
+    subject, vocabulary = instance.subject, instance.vocabulary
     inside: set[str] = set()
     for rule in instance.rules:
         if rule.rows is not None:
@@ -184,23 +179,21 @@ def _subject(
     names = instance.names()
     made_of = program.rows_of(subject)
     noun = plural(made_of.rows) if made_of is not None and inside else ""
-    title = "".join(part.capitalize() for part in subject.split("_"))
+    title = _title(subject) + _title(point)
     own = [n for n in names if n not in inside]
     fields: dict[str, Any] = {"subject": (Literal[subject], Field(description="what is judged"))}
     if registered & set(own):
         fields["unit"] = (Identity, Field(description="the unit, whose registration the service knows"))
-    inputs = _of_quantities(
-        f"{title}{point.capitalize()}Inputs", "", vocabulary, [n for n in own if n not in registered]
-    )
+    inputs = _of_quantities(f"{title}Inputs", "", vocabulary, [n for n in own if n not in registered])
     fields["inputs"] = (inputs, ... if inputs.model_fields else Field(default_factory=inputs))
     if noun:
         rows = [n for n in vocabulary if n in inside]
         kept = [n for n in rows if n not in registered]
         extra: dict[str, Any] = {"unit": (Identity, ...)} if len(kept) < len(rows) else {}
-        row = _of_quantities(f"{title}{point.capitalize()}Row", f"One of the {noun}.", vocabulary, kept, extra)
+        row = _of_quantities(f"{title}Row", f"One of the {noun}.", vocabulary, kept, extra)
         fields[noun] = (Annotated[list[row], Field(max_length=ROWS)], ...)  # type: ignore[valid-type]
     declared = program.subjects.get(subject)
-    form = _made(f"{title}{point.capitalize()}", declared.text if declared else subject, **fields)
+    form = _made(title, declared.text if declared else subject, **fields)
     told = Subject(subject, noun, bool(registered & set(own)), bool(registered & inside))
     return told, form
 
@@ -208,12 +201,16 @@ def _subject(
 def _union(point: str, made: Sequence[type[Form]]) -> Any:
     if not made:
         none = Annotated[Identity, AfterValidator(_nothing)]
-        made = [_made(f"Nothing{point.capitalize()}", "No rule in force is checked here.", subject=(none, ...))]
+        made = [_made(f"Nothing{_title(point)}", "No rule in force is checked here.", subject=(none, ...))]
     together: Any = made[0]
     for form in made[1:]:
         together = together | form
     kind: Any = Annotated[together, Discriminator("subject")] if len(made) > 1 else together
-    return _made(f"{point.capitalize()}Check", f"What is checked at the {point}.", RootModel[kind])
+    return _made(f"{_title(point)}Check", f"What is checked: {point}.", RootModel[kind])
+
+
+def _title(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _nothing(subject: str) -> str:

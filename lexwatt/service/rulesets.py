@@ -27,7 +27,7 @@ from guardrails.guard import Guard
 from guardrails.quick import Quick
 from guardrails.seal import Sealer
 from jurisdictions.loader import load, packs
-from lexwatt.service.forms import Forms, estimates, forms
+from lexwatt.service.forms import POINTS, Forms, estimates, forms
 from lexwatt.service.problems import Problem
 from lexwatt.site import Rules
 from proofs.checker.canonical_json import dumps
@@ -126,6 +126,10 @@ def compile_edition(
     spoken = frozenset(n for subject in ("unit", "pool") for n in of_one(core, subject, "command").names())
     decides = guard(Rules(core, choice.on, prove(core)))
     asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
+    for what, subjects in made.subjects.items():
+        # What is only asked is judged where nothing else may wait: its rules are made ready here.
+        for subject in subjects:
+            asked.check_subject(subject, {}, (), POINTS[what])
     judges = (decides, Quick(decides), asked, Quick(asked))
     keep(document_digest(data), data)
     return Edition(

@@ -14,7 +14,7 @@ from proofs.in_force import LONGEST_DEADLINE_MS
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 SCOPES = {
-    "asset:read": "check commands, bids and schedules; read rule sets, records and receipts",
+    "asset:read": "check commands, bids, schedules and data flows; read rule sets, records and receipts",
     "dispatch:write": "have commands admitted and redeem them",
     "telemetry:stream": "check whole fleets in a stream",
     "telemetry:estimate": "state what an estimator says: the range of a battery's twin, how uncertain a reading is",

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from adapters.sunspec.codec import SunSpecCodec
+from compiler.to_exact import Verdict
 from guardrails.seal import Frame
 from proofs.checker.receipt import PREDICATE_TYPE, verify_receipt
 from tests.packs import fleet, memory_guard, request
@@ -262,8 +263,38 @@ JUDGED = [
 ]
 
 
+def flow(country: str, region: str | None, what: str = "personal") -> dict[str, Any]:
+    inputs = {"data_class": what, "subject_country": country, "storage_region": region}
+    return {"subject": "data_flow", "inputs": inputs}
+
+
+JUDGED += [
+    ("dataflows", flow("GB", "UK"), "complies"),
+    ("dataflows", flow("GB", "US"), "violates"),
+    ("dataflows", flow("GB", None), "cannot_tell"),
+    ("dataflows", {"subject": "data_flow", "inputs": {}}, "cannot_tell"),
+]
+
+
+def test_what_two_methods_judge_differently_cannot_be_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardrails.case.judge_facts", lambda *told: Verdict.VIOLATES)
+    for what, body, _ in (JUDGED[0], JUDGED[-4]):
+        found = client.post(f"/v1/{what}:check", json=body).json()
+        assert found["verdict"] == "cannot_tell"
+        assert {"rule": "judged differently by two methods"} in [f.get("fields") for f in found["findings"]]
+
+
+def test_checking_a_bid_or_a_data_flow_records_nothing(client: TestClient) -> None:
+    before = client.get("/v1/checkpoint").text
+    for what, body, _ in JUDGED:
+        client.post(f"/v1/{what}:check", json=body)
+    assert client.get("/v1/checkpoint").text == before
+
+
 @pytest.mark.parametrize(("what", "body", "verdict"), JUDGED)
-def test_bids_and_schedules_are_judged(client: TestClient, what: str, body: dict[str, Any], verdict: str) -> None:
+def test_bids_schedules_and_data_flows_are_judged(
+    client: TestClient, what: str, body: dict[str, Any], verdict: str
+) -> None:
     found = client.post(f"/v1/{what}:check", json=body).json()
     assert found["verdict"] == verdict, found
 

@@ -157,6 +157,8 @@ def test_the_client_does_the_whole_way(port: int) -> None:
         with pytest.raises(Refused, match="active_power"):
             client.check(Command(UNIT, "100 kWh", STATE, 0))
         assert client.check_bid({"subject": "bid", "inputs": {"fcr_offered": "2 MW", "indivisible": True}})
+        told = {"data_class": "personal", "subject_country": "GB", "storage_region": "US"}
+        assert client.check_data_flow({"subject": "data_flow", "inputs": told}).verdict == "violates"
         assert dict(client.records())[decision.index]["predicate"]["id"] == UNIT
         assert client.checkpoint().startswith("lexwatt.example/guard\n")
         assert client.rulesets()["in_force"]["document"] == decision.ruleset
