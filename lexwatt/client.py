@@ -238,8 +238,13 @@ class Client:
         return self._admit(body, latest_ns, deadline_ms, key)
 
     def _admit(self, body: dict[str, Any], stated_ns: int, deadline_ms: int | None, key: str | None) -> Decision:
+        # A key that is made here is new; under one that was given the command may have been sent since it was made.
+        begun_ns = None if key is None else stated_ns
         head = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return _decision(self._json("POST", "/v1/commands:admit", body, head, deadline_ms, stated_ns=stated_ns))
+        found = self._json(
+            "POST", "/v1/commands:admit", body, head, deadline_ms, stated_ns=stated_ns, begun_ns=begun_ns
+        )
+        return _decision(found)
 
     def redeem(self, sealed: Sealed) -> Write:
         """The register writes of a sealed command. Asked once: what became of a lost answer is not known."""
@@ -330,8 +335,9 @@ class Client:
         deadline_ms: int | None = None,
         again: bool = True,
         stated_ns: int | None = None,
+        begun_ns: int | None = None,
     ) -> Any:
-        return self._ask(method, path, body, head, deadline_ms, again, stated_ns).json()
+        return self._ask(method, path, body, head, deadline_ms, again, stated_ns, begun_ns).json()
 
     def _ask(
         self,
@@ -342,8 +348,10 @@ class Client:
         deadline_ms: int | None = None,
         again: bool = True,
         stated_ns: int | None = None,
+        begun_ns: int | None = None,
     ) -> httpx.Response:
         """The answer of status 200. Raises `Refused` or `ServiceError`."""
+        begun_ns = time.monotonic_ns() if begun_ns is None else begun_ns
         ends = time.monotonic() + (self._timeout if deadline_ms is None else deadline_ms / 1000)
         for attempt in range(1, self._tries + 1):
             failure: ServiceError
@@ -354,6 +362,8 @@ class Client:
                 if deadline_ms is not None:
                     # What is left of it, so that a repeated request does not get a new deadline.
                     extra["Lexwatt-Deadline"] = str(max(1, int((ends - time.monotonic()) * 1000)))
+                if "Idempotency-Key" in extra:
+                    extra["Lexwatt-Begun"] = str(_ms(time.monotonic_ns() - begun_ns))
                 if stated_ns is not None:
                     extra["Lexwatt-Waited"] = str(_ms(time.monotonic_ns() - stated_ns))
                 answer = self._http.request(method, path, json=body, headers=extra)

@@ -77,6 +77,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 0, "maximum": MOST_MS},
         "description": "ms since the ages in the body were true, as the request is sent",
     },
+    "Lexwatt-Begun": {
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_MS},
+        "description": "ms since the request was first sent under its Idempotency-Key, or earlier",
+    },
 }
 PROBLEMS = {
     "400": "the body cannot be read",
@@ -218,7 +223,7 @@ def _openapi(app: FastAPI, house: House) -> dict[str, Any]:
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [n for n in PARAMETERS if n in operation.query or f"{{{n}}}" in operation.path]
-    heads = ["Idempotency-Key"] if operation.once else []
+    heads = ["Idempotency-Key", "Lexwatt-Begun"] if operation.once else []
     heads += ["Lexwatt-Deadline"] if operation.name == "commands:admit" else []
     heads += ["Lexwatt-Waited"] if operation.name in ("commands:check", "commands:admit") else []
     return [{"name": n, **{**PARAMETERS, **HEADERS}[n]} for n in (*names, *heads)]

@@ -110,6 +110,7 @@ class House:
         except BaseException:
             self.close()
             raise
+        self.opened_ns = time.monotonic_ns()
 
     def _open_rules(self) -> None:
         self.book.replay(self.ledger.records())

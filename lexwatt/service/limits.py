@@ -51,8 +51,8 @@ class _Answer:
 class Remembered:
     """Answers by caller and idempotency key: asked again with the same body, the same answer is given.
 
-    It is kept in memory, for a time and a number of answers. After a restart a repeated request is decided anew; what
-    was sealed before can then no longer be redeemed, since the secret of the seals went with the process.
+    It is kept in memory, for a time and a number of answers. What was sealed before a restart can no longer be
+    redeemed, since the secret of the seals went with the process.
     """
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

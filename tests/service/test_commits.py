@@ -174,6 +174,33 @@ def test_many_who_ask_whether_it_is_ready_cost_one_look_into_the_ledger(
     inside.close()
 
 
+def test_what_the_service_before_may_have_decided_is_not_decided_again(tmp_path: Path) -> None:
+    body, key = command(**LONG), {"Idempotency-Key": "order-17"}
+    began = time.monotonic_ns()
+    with service(tmp_path) as client:
+        client.headers.update(bearer())
+        inside = house(client)
+        append = inside.ledger.append
+
+        def dies(records: Sequence[bytes]) -> tuple[Entry, ...]:
+            append(records)
+            raise OSError("the process ends here")
+
+        # The record is durable, and nobody is told.
+        inside.ledger.append = dies  # type: ignore[method-assign]
+        assert client.post(ADMIT, json=body, headers=key).status_code == 503
+    with service(tmp_path) as client:
+        client.headers.update(bearer())
+        begun = {"Lexwatt-Begun": str((time.monotonic_ns() - began) // 1_000_000)}
+        for path, again in ((ADMIT, body), ("/v1/rulesets:rollback", {"reason": "refuses too much"})):
+            found = client.post(path, json=again, headers={**key, **begun})
+            assert (found.status_code, found.json()["type"]) == (409, "urn:lexwatt:problem:begun-before")
+        inside = house(client)
+        assert numbers(inside) == [0, 1]
+        assert client.post(ADMIT, json=body, headers={**key, "Lexwatt-Begun": "0"}).json()["outcome"] == "admitted"
+        assert client.post(ADMIT, json=body, headers={**key, "Lexwatt-Begun": "soon"}).status_code == 422
+
+
 @pytest.mark.parametrize("service_class", [None, "act_first"])
 def test_after_a_failed_write_nothing_is_admitted_and_the_service_is_not_ready(
     tmp_path: Path, service_class: str | None

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -193,6 +194,27 @@ def test_the_readings_of_a_command_grow_older_until_it_is_sent(port: int) -> Non
             # Members were read at different times; the oldest counts.
             homes = [asked(ago_ms if unit == HOMES[3] else 0, unit, age_ms=0) for unit in HOMES]
             assert client.admit_pool("homes", homes, 5000).outcome == outcome
+
+
+def test_the_client_does_not_have_a_command_decided_again_over_a_restart(tmp_path: Path) -> None:
+    told = {"port": 0}
+    with (
+        running(app(tmp_path, **told), settings(tmp_path, **told)) as port,
+        Client(f"http://127.0.0.1:{port}", token=token) as client,
+    ):
+        kept = Command(UNIT, "100 kW", STATE, age_ms=0, deadline_ms=5000)
+        assert client.admit(kept, key="kept").outcome == "admitted"
+    with (
+        running(app(tmp_path, **told), settings(tmp_path, **told)) as port,
+        Client(f"http://127.0.0.1:{port}", token=token) as client,
+    ):
+        with pytest.raises(Refused) as refused:
+            client.admit(kept, key="kept")
+        assert (refused.value.status, refused.value.kind) == (409, "begun-before")
+        # Under a key that is made now it is another request.
+        assert client.admit(replace(kept, deadline_ms=4000)).id == UNIT
+        with pytest.raises(Refused, match="nothing-before"):
+            client.roll_back("refuses too much")
 
 
 class Flaky(BaseHTTPRequestHandler):
