@@ -34,9 +34,9 @@ def parts(rule: c.CoreRule) -> tuple[c.Expr | c.Cond, ...]:
     return (rule.scope, *rule.nodes())
 
 
-def of_one(core: c.Core, subject: str, checked: str) -> Instance:
-    """The rules of a unit or bid that are checked at a point of the way."""
-    rules = tuple(r for r in core.rules if r.subject == subject and checked in r.checked)
+def of_one(core: c.Core, subject: str, checked: str | None) -> Instance:
+    """The rules of a unit or bid that are checked at a point of the way, or (None) at any."""
+    rules = tuple(r for r in core.rules if r.subject == subject and (checked is None or checked in r.checked))
     return Instance(subject, core.digest, core.declared(), rules)
 
 

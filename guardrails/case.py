@@ -55,7 +55,11 @@ class Case:
         return {**self.values, **moved}
 
     def failing(self, command: Mapping[str, int]) -> tuple[Finding, ...]:
-        """Findings of the rules that do not comply, interpreter and facts agreeing; a disagreement cannot be told."""
+        """Findings of the rules that do not comply, as `findings` gives them."""
+        return tuple(f for f in self.findings(command) if f.verdict in FAILING)
+
+    def findings(self, command: Mapping[str, int]) -> tuple[Finding, ...]:
+        """Findings of every rule that facts express, interpreter and facts agreeing; a disagreement cannot be told."""
         values = self.with_command(command)
         subject, steps = Subject(values, self.rows), steps_of(self.rules, values)
         out = []
@@ -63,8 +67,7 @@ class Case:
             finding = judge(rule, subject)
             if finding.verdict is not judge_facts(self.rules.facts, fact, steps):
                 finding = Finding(rule, Verdict.CANNOT_TELL, None, (("rule", "judged differently by two methods"),))
-            if finding.verdict in FAILING:
-                out.append(finding)
+            out.append(finding)
         return tuple(out)
 
     def beside(self, command: Mapping[str, int]) -> tuple[Finding, ...]:

@@ -51,6 +51,17 @@ def snapshot(
     return values
 
 
+def usable_until(vocabulary: Mapping[str, Declared], readings: Mapping[str, Reading], now_ns: int) -> int | None:
+    """Until when (ns, monotonic clock) the readings that are usable by age now all stay so; None: without end.
+
+    INVARIANT: what is decided on readings has a deadline no later than this, so that none can be sent on one that has
+    grown stale meanwhile.
+    """
+    limits = [(r.at_ns, vocabulary[n].stale) for n, r in readings.items() if r.value is not None]
+    ends = [at_ns + int(stale * NANO) for at_ns, stale in limits if stale is not None]
+    return min((end for end in ends if end >= now_ns), default=None)
+
+
 def _usable(declared: Declared, reading: Reading, now_ns: int) -> Value:
     if reading.value is None:
         return Unusable("not reported by the device")

@@ -14,7 +14,7 @@ from typing import Any
 from compiler.core import Core, Declared
 from compiler.document import document, document_digest
 from compiler.inputs import in_range
-from compiler.instance import Instance, of_one, of_pool
+from compiler.instance import of_one, of_pool
 from compiler.lower import lower, lowerable
 from compiler.to_exact import Finding, Unusable, Value
 from guardrails.case import FAILING, Case, Rules, plain
@@ -56,6 +56,22 @@ class Ruling:
 class Subjects(Recorder):
     """Decides what is no command: bids and offers, data flows, plans."""
 
+    def check_subject(
+        self,
+        subject: str,
+        values: Mapping[str, Value],
+        rows: Sequence[Mapping[str, Value]] = (),
+        checked: str | None = None,
+    ) -> tuple[Finding, ...]:
+        """Findings of every rule of a subject, or those of one point of the way, as `decide_subject` judges; nothing is
+        recorded or admitted. Raises `ValueError` for a subject or quantity that is unknown.
+        """
+        case = case_of(self._rules(subject, checked), values, rows, {})
+        return (*case.findings({}), *case.beside({}))
+
+    def _rules(self, subject: str, checked: str | None) -> Rules:
+        return self._cached((subject, checked), lambda: rules_of(self.core, subject, checked))
+
     def decide_subject(
         self,
         subject: str,
@@ -74,7 +90,7 @@ class Subjects(Recorder):
         `tolerance` is in those too. No tier yields and nothing falls back: not to go on is always open. Raises
         `ValueError` for a subject or quantity that is unknown, and for one that may not be moved.
         """
-        rules = self._cached((subject, checked), lambda: rules_of(self.core, subject, checked))
+        rules = self._rules(subject, checked)
         case = case_of(rules, values, rows, moves or {})
         asked = None if None in case.requested.values() else {n: v for n, v in case.requested.items() if v is not None}
         vocabulary = rules.instance.vocabulary
@@ -186,10 +202,11 @@ def rules_of(core: Core, subject: str, checked: str | None) -> Rules:
 
     Raises `ValueError` for a subject that no rule speaks of.
     """
-    rules = tuple(r for r in core.rules if r.subject == subject and (checked is None or checked in r.checked))
+    whole = of_one(core, subject, checked)
+    rules = whole.rules
     if not rules:
         raise ValueError(f"no rule speaks of a {subject}")
-    kept, reasons = lowerable(Instance(subject, core.digest, core.declared(), rules))
+    kept, reasons = lowerable(whole)
     known = {r.id for r in kept.rules}
     beside = tuple(r for r in rules if r.id not in known)
     whys = [why.removeprefix(f"rule `{r.id}`: ") for r, why in zip(beside, reasons, strict=True)]

@@ -6,7 +6,8 @@
             send(client.redeem(sealed))
 
 A call is repeated only where that is safe: reads, checks, and admissions, which carry a key under which the service
-gives the same answer again. It is never repeated past its deadline.
+gives the same answer again. It is never repeated past its deadline. What is repeated is the same, byte for byte; beside
+it stands how long its ages have been true for, so that readings grow older on the way, and are refused once stale.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ class Refused(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A proposed set point: exact texts with units, and how old the oldest reading is."""
+    """A proposed set point: exact texts with units, and how old the oldest reading is, and single ones.
+
+    Ages were true at `stated_ns` of the monotonic clock, which is when the command is made unless told otherwise; a
+    command that is sent later is sent with readings that are older.
+    """
 
     unit: str
     active_power: str
@@ -59,17 +64,19 @@ class Command:
     tolerance: str | None = None
     service: str | None = None
     deadline_ms: int | None = None
+    stated_ns: int = field(default_factory=time.monotonic_ns, compare=False)
 
-    def body(self) -> dict[str, Any]:
-        """As the service reads it."""
+    def body(self, at_ns: int) -> dict[str, Any]:
+        """As the service reads it, with ages as they are at a moment."""
+        more = _ms(at_ns - self.stated_ns)
         out: dict[str, Any] = {
             "unit": self.unit,
             "active_power": self.active_power,
             "state": dict(self.state),
-            "age_ms": self.age_ms,
+            "age_ms": self.age_ms + more,
         }
         if self.ages_ms:
-            out["ages_ms"] = dict(self.ages_ms)
+            out["ages_ms"] = {name: age + more for name, age in self.ages_ms.items()}
         if self.tolerance is not None:
             out["tolerance"] = self.tolerance
         if self.service is not None:
@@ -94,7 +101,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Verdicts on a command, a bid or a schedule; `problem` says why there are none, in a stream."""
+    """Verdicts on a command, a bid, a schedule or a data flow; `problem` says why there are none, in a stream."""
 
     verdict: str
     findings: tuple[Finding, ...]
@@ -200,11 +207,12 @@ class Client:
 
     def check(self, command: Command) -> Checked:
         """Verdicts on a set point; nothing is recorded."""
-        return _checked(self._json("POST", "/v1/commands:check", command.body()))
+        stated_ns = command.stated_ns
+        return _checked(self._json("POST", "/v1/commands:check", command.body(stated_ns), stated_ns=stated_ns))
 
     def check_all(self, commands: Iterable[Command]) -> Iterator[Checked]:
         """Verdicts on a fleet's set points, in order, as they come."""
-        lines = (json.dumps(c.body()).encode() + b"\n" for c in commands)
+        lines = (json.dumps(c.body(time.monotonic_ns())).encode() + b"\n" for c in commands)
         head = {**self._head(), "Content-Type": "application/x-ndjson"}
         try:
             with self._http.stream("POST", "/v1/commands:check", content=lines, headers=head) as answer:
@@ -218,17 +226,25 @@ class Client:
             raise ServiceError(f"the stream broke off ({type(error).__name__})") from None
 
     def admit(self, command: Command, key: str | None = None) -> Decision:
-        """A decision on a set point, and its sealed command. `key` is made up where none is given."""
-        return self._admit(command.body(), command.deadline_ms, key)
+        """A decision on a set point, and its sealed command. `key` is made up where none is given; the same command
+        with the same key is the same request."""
+        return self._admit(command.body(command.stated_ns), command.stated_ns, command.deadline_ms, key)
 
     def admit_pool(self, pool: str, commands: Sequence[Command], deadline_ms: int, key: str | None = None) -> Decision:
         """A decision on the set points of every member of a pool, which stand or fall together."""
-        bodies = [{n: v for n, v in c.body().items() if n != "deadline_ms"} for c in commands]
-        return self._admit({"pool": pool, "commands": bodies, "deadline_ms": deadline_ms}, deadline_ms, key)
+        latest_ns = max((c.stated_ns for c in commands), default=0)
+        bodies = [{n: v for n, v in c.body(latest_ns).items() if n != "deadline_ms"} for c in commands]
+        body = {"pool": pool, "commands": bodies, "deadline_ms": deadline_ms}
+        return self._admit(body, latest_ns, deadline_ms, key)
 
-    def _admit(self, body: dict[str, Any], deadline_ms: int | None, key: str | None) -> Decision:
+    def _admit(self, body: dict[str, Any], stated_ns: int, deadline_ms: int | None, key: str | None) -> Decision:
+        # A key that is made here is new; under one that was given the command may have been sent since it was made.
+        begun_ns = None if key is None else stated_ns
         head = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return _decision(self._json("POST", "/v1/commands:admit", body, head, deadline_ms))
+        found = self._json(
+            "POST", "/v1/commands:admit", body, head, deadline_ms, stated_ns=stated_ns, begun_ns=begun_ns
+        )
+        return _decision(found)
 
     def redeem(self, sealed: Sealed) -> Write:
         """The register writes of a sealed command. Asked once: what became of a lost answer is not known."""
@@ -242,6 +258,10 @@ class Client:
     def check_schedule(self, schedule: Mapping[str, Any]) -> Checked:
         """Verdicts on a schedule."""
         return _checked(self._json("POST", "/v1/schedules:check", dict(schedule)))
+
+    def check_data_flow(self, flow: Mapping[str, Any]) -> Checked:
+        """Verdicts on data kept in, or sent to, one place: `{"subject": "data_flow", "inputs": {...}}`."""
+        return _checked(self._json("POST", "/v1/dataflows:check", dict(flow)))
 
     def rulesets(self, on: str | None = None) -> dict[str, Any]:
         """What is in force and every change so far; with `on`, what the same packs would give for that day."""
@@ -314,8 +334,10 @@ class Client:
         head: Mapping[str, str] | None = None,
         deadline_ms: int | None = None,
         again: bool = True,
+        stated_ns: int | None = None,
+        begun_ns: int | None = None,
     ) -> Any:
-        return self._ask(method, path, body, head, deadline_ms, again).json()
+        return self._ask(method, path, body, head, deadline_ms, again, stated_ns, begun_ns).json()
 
     def _ask(
         self,
@@ -325,18 +347,26 @@ class Client:
         head: Mapping[str, str] | None = None,
         deadline_ms: int | None = None,
         again: bool = True,
+        stated_ns: int | None = None,
+        begun_ns: int | None = None,
     ) -> httpx.Response:
         """The answer of status 200. Raises `Refused` or `ServiceError`."""
+        begun_ns = time.monotonic_ns() if begun_ns is None else begun_ns
         ends = time.monotonic() + (self._timeout if deadline_ms is None else deadline_ms / 1000)
         for attempt in range(1, self._tries + 1):
             failure: ServiceError
             wait = random.uniform(0, 0.05 * 2**attempt)  # noqa: S311 - jitter, no secret  # nosec B311  # jitter, no secret
             try:
-                extra = dict(head or {})
+                # A token may have to be fetched first, which takes time; what says times is made after it.
+                extra = {**self._head(), **(head or {})}
                 if deadline_ms is not None:
                     # What is left of it, so that a repeated request does not get a new deadline.
                     extra["Lexwatt-Deadline"] = str(max(1, int((ends - time.monotonic()) * 1000)))
-                answer = self._http.request(method, path, json=body, headers={**self._head(), **extra})
+                if "Idempotency-Key" in extra:
+                    extra["Lexwatt-Begun"] = str(_ms(time.monotonic_ns() - begun_ns))
+                if stated_ns is not None:
+                    extra["Lexwatt-Waited"] = str(_ms(time.monotonic_ns() - stated_ns))
+                answer = self._http.request(method, path, json=body, headers=extra)
             except httpx.HTTPError as error:
                 failure = ServiceError(f"{method} {path}: no answer ({type(error).__name__})")
             else:
@@ -352,6 +382,11 @@ class Client:
                 raise failure
             time.sleep(wait)
         raise ServiceError("tries: at least one is needed")
+
+
+def _ms(ns: int) -> int:
+    """Whole ms, rounded up: no reading is told younger than it is. A moment still to come counts as now."""
+    return max(0, -(-ns // 1_000_000))
 
 
 def _refused(answer: httpx.Response) -> Refused:

@@ -28,7 +28,7 @@ from guardrails.guard import Decision, Guard, Request
 from guardrails.lines import Lines
 from guardrails.link import DeviceError
 from guardrails.seal import Sealer
-from guardrails.state import NANO, Reading, snapshot
+from guardrails.state import NANO, Reading, snapshot, usable_until
 from lexwatt.looking_ahead import Watch
 from lexwatt.site import Folder
 from proofs.checker.delivery import accounts
@@ -176,17 +176,19 @@ class Run:
             self.tallies[unit_id].planned += planned
         for pool in self.fleet.pools():
             inside = [o for o in orders if o.unit.pool == pool]
-            decision = self.guard.decide_pool(pool, [self._request(o) for o in inside])
-            self._settle(decision, k, price, "plan")
+            asked = [self._request(o) for o in inside]
+            self._settle(self.guard.decide_pool(pool, asked), asked, k, price, "plan")
         for order in orders:
             if order.unit.pool is None:
-                decision = self.guard.decide(self._request(order))
-                self._settle(decision, k, price, order.origin)
+                request = self._request(order)
+                decision = self.guard.decide(request)
+                self._settle(decision, [request], k, price, order.origin)
                 if decision.outcome == "refused" and order.tolerance is not None:
                     # What is in force may no longer comply: the plan, as far as the rules allow it, takes its place.
                     planned = Fraction(self.schedule.power[order.unit.id][step])
                     again = Order(order.unit, planned, None, "plan, after the refused trade")
-                    self._settle(self.guard.decide(self._request(again)), k, price, again.origin)
+                    request = self._request(again)
+                    self._settle(self.guard.decide(request), [request], k, price, again.origin)
 
     def _request(self, order: Order) -> Request:
         unit = order.unit
@@ -206,15 +208,18 @@ class Run:
         except DeviceError:
             pass
         self._seen[unit.id] = settled, readings
-        return self._asks(order)
+        return self._asks(order, time.monotonic_ns())
 
-    def _asks(self, order: Order) -> Request:
-        """The request for a set point, with the unit's last readings at their present age."""
+    def _asks(self, order: Order, as_at_ns: int) -> Request:
+        """The request for a set point, with the unit's last readings as old as they are, or will be, at a moment."""
         now = time.monotonic_ns()
         settled, readings = self._seen[order.unit.id]
-        state = snapshot(self.guard.core.declared(), settled, readings, now)
+        vocabulary = self.guard.core.declared()
+        state = snapshot(vocabulary, settled, readings, as_at_ns)
+        ends = usable_until(vocabulary, readings, as_at_ns)
+        deadline = now + DEADLINE_NS if ends is None else min(now + DEADLINE_NS, ends)
         codec = self.devices[order.unit.id].codec
-        return Request(order.unit.id, order.power, state, codec, now + DEADLINE_NS, order.tolerance)
+        return Request(order.unit.id, order.power, state, codec, deadline, order.tolerance, asked_ns=now)
 
     def _fallback(self, sealed: Sealed, reason: str) -> Decision:
         """The guard's decision to stop a unit that did not acknowledge, or the whole pool that it belongs to."""
@@ -222,10 +227,12 @@ class Run:
         members = [u for u in self.fleet.units.values() if u.pool == unit.pool and u.id in self._seen]
         # Workers come here; the guard decides one thing after the other.
         with self._deciding:
+            # A reading that will not last until the deadline is left out rather than let it end the time to stop.
+            until = time.monotonic_ns() + DEADLINE_NS
             if unit.pool is None:
-                decision = self.guard.decide(self._asks(Order(unit, Fraction(0), None, reason)))
+                decision = self.guard.decide(self._asks(Order(unit, Fraction(0), None, reason), until))
             else:
-                asked = [self._asks(Order(u, Fraction(0), None, reason)) for u in members]
+                asked = [self._asks(Order(u, Fraction(0), None, reason), until) for u in members]
                 decision = self.guard.decide_pool(unit.pool, asked)
             self.decisions.append(decision)
         return decision
@@ -237,7 +244,8 @@ class Run:
             self._reference[unit] = power
         return self._reference.get(unit, Unusable("never measured"))
 
-    def _settle(self, decision: Decision, k: int, price: Fraction, origin: str) -> None:
+    def _settle(self, decision: Decision, requests: Sequence[Request], k: int, price: Fraction, origin: str) -> None:
+        asked_ns = min(r.asked_ns for r in requests if r.asked_ns is not None)
         self.decisions.append(decision)
         leaf = self.ledger.leaf(decision.index).hex()
         self.show(Event("recorded", k, decision, leaf, origin))
@@ -252,7 +260,7 @@ class Run:
             if outcome != "admitted":
                 tally.reasons[decision.reason.split(" (")[0]] += 1
         written = 0
-        sent = [self._lines.submit(Sealed(a, a.deadline_ns - DEADLINE_NS)) for a in decision.admitted]
+        sent = [self._lines.submit(Sealed(a, asked_ns)) for a in decision.admitted]
         for done in (waiting.result() for waiting in sent):
             admitted = done.order.admitted
             if done.outcome != "acknowledged":

@@ -247,11 +247,12 @@ class Together:
             if core is None:
                 continue
             early, late = ms(use.earliest), ms(use.latest)
-            if self.in_force.allows(core, early) and not self.in_force.changed(early, late):
+            if self.in_force.settled(core, early, late):
                 continue
             for place in self._places(digest, use):
                 predicate = self._predicate(place)
-                if not self.in_force.allows(core, ms(str(predicate["at"]))):
+                at, deadline = (ms(str(predicate[name])) for name in ("at", "deadline"))
+                if not self.in_force.allows(core, at, deadline):
                     told = f"rule set {short(digest)} was not in force"
                     self.find(self._finding("not_in_force", told, place))
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from proofs.rederive import ms
 
-IN_FLIGHT_MS = 5000
-"""How long decisions that had begun may still finish under the rules that were replaced."""
+LONGEST_DEADLINE_MS = 60_000
+"""The longest that a request may give itself, from its arrival. It is judged by the rules in force then: they may have
+been replaced since, but no longer before its deadline than this."""
 
 
 @dataclass(slots=True)
@@ -41,11 +42,15 @@ class InForce:
         """The core in force at a moment; None where that is not on record."""
         return next((core for since, core in reversed(self.changes) if since <= moment), None)
 
-    def allows(self, core: str, moment: int) -> bool:
-        """Whether a decision at a moment may have been made under a core."""
-        now = self.at(moment)
-        return now is None or core in (now, self.at(moment - IN_FLIGHT_MS))
+    def allows(self, core: str, moment: int, deadline: int) -> bool:
+        """Whether a decision made at a moment and due at another may have been asked for under a core."""
+        begin = min(moment, deadline - LONGEST_DEADLINE_MS)
+        return self.at(moment) is None or core == self.at(begin) or core in self._between(begin, moment)
 
-    def changed(self, start: int, end: int) -> bool:
-        """Whether something came into force, or was still finishing, between two moments."""
-        return any(start - IN_FLIGHT_MS <= since <= end + IN_FLIGHT_MS for since, _ in self.changes)
+    def settled(self, core: str, start: int, end: int) -> bool:
+        """Whether a core alone was in force, or finishing, between two moments."""
+        begin = start - LONGEST_DEADLINE_MS
+        return self.at(start) in (None, core) and not self._between(begin, end)
+
+    def _between(self, start: int, end: int) -> set[str]:
+        return {core for since, core in self.changes if start < since <= end}

@@ -64,7 +64,7 @@ class Checked(BaseModel):
 
 
 class Judged(BaseModel):
-    """Verdicts on a bid, an offer or a schedule: every rule that applies."""
+    """Verdicts on a bid, an offer, a schedule or a data flow: every rule that applies."""
 
     subject: str
     verdict: Overall

@@ -20,16 +20,19 @@ from starlette.types import Receive, Scope, Send
 from compiler.core import Core
 from lexwatt.service import answers
 from lexwatt.service.endpoints import operations
+from lexwatt.service.forms import MOST_MS
 from lexwatt.service.house import House
 from lexwatt.service.operations import JSON, MSGPACK, NDJSON, Operation, Straight, run
 from lexwatt.service.problems import MEDIA, Problem, of_status
 from lexwatt.service.settings import SCOPES, Settings
+from proofs.in_force import LONGEST_DEADLINE_MS
 from proofs.theorems import Answer
 
 REF = "#/components/schemas/{model}"
 ABOUT = (
-    "Checks commands, bids and schedules of batteries against the rules in force, admits commands, and gives out the "
-    "records. Quantities are exact texts with a unit, such as `481 kW`. Errors are problem details (RFC 9457)."
+    "Checks commands, bids, schedules and data flows of batteries against the rules in force, admits commands, and "
+    "gives out the records. Quantities are exact texts with a unit, such as `481 kW`. Errors are problem details "
+    "(RFC 9457)."
 )
 ANSWERS: dict[str, type[BaseModel]] = {
     "commands:check": answers.Checked,
@@ -37,6 +40,7 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "commands:redeem": answers.Redeemed,
     "bids:check": answers.Judged,
     "schedules:check": answers.Judged,
+    "dataflows:check": answers.Judged,
     "rulesets": answers.RuleSets,
     "rulesets:propose": answers.RuleSet,
     "rulesets:approve": answers.RuleSet,
@@ -65,8 +69,18 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Lexwatt-Deadline": {
         "in": "header",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 60000},
+        "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS},
         "description": "ms from the request's arrival after which nothing may be sent",
+    },
+    "Lexwatt-Waited": {
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_MS},
+        "description": "ms since the ages in the body were true, as the request is sent",
+    },
+    "Lexwatt-Begun": {
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_MS},
+        "description": "ms since the request was first sent under its Idempotency-Key, or earlier",
     },
 }
 PROBLEMS = {
@@ -209,8 +223,9 @@ def _openapi(app: FastAPI, house: House) -> dict[str, Any]:
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [n for n in PARAMETERS if n in operation.query or f"{{{n}}}" in operation.path]
-    heads = ["Idempotency-Key"] if operation.once else []
+    heads = ["Idempotency-Key", "Lexwatt-Begun"] if operation.once else []
     heads += ["Lexwatt-Deadline"] if operation.name == "commands:admit" else []
+    heads += ["Lexwatt-Waited"] if operation.name in ("commands:check", "commands:admit") else []
     return [{"name": n, **{**PARAMETERS, **HEADERS}[n]} for n in (*names, *heads)]
 
 
@@ -266,6 +281,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "schedules:check": {
         "the phases of a pool": {"value": {"subject": "pool", "members": [{"unit": "HOME_1", "active_power": "2 kW"}]}}
+    },
+    "dataflows:check": {
+        "British households' data, kept in the United Kingdom": {
+            "value": {
+                "subject": "data_flow",
+                "inputs": {"data_class": "personal", "subject_country": "GB", "storage_region": "UK"},
+            }
+        }
     },
     "rulesets:propose": {"the next day's law": {"value": {"packs": ["entsoe", "operator"], "on": "2026-11-24"}}},
     "rulesets:approve": {"a colleague's proposal": {"value": {"proposal": 1}}},

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,8 +185,9 @@ def _unknown(detail: str, code: str = "invalid_token") -> Problem:
     return Problem(401, "not-authenticated", detail, headers={"WWW-Authenticate": challenge})
 
 
-def allow(caller: Caller, scope: str) -> None:
-    """Raises `Problem` 403 unless the caller has the scope."""
+def allow(caller: Caller, scope: str, fields: Iterable[str] = ()) -> None:
+    """Raises `Problem` 403 unless the caller has the scope, naming the fields that need it."""
     if scope not in caller.scopes:
-        challenge = f'Bearer realm="lexwatt", error="insufficient_scope", scope="{scope}"'
-        raise Problem(403, "not-allowed", f"the scope `{scope}` is needed", headers={"WWW-Authenticate": challenge})
+        what = f"the scope `{scope}` is needed"
+        heads = {"WWW-Authenticate": f'Bearer realm="lexwatt", error="insufficient_scope", scope="{scope}"'}
+        raise Problem(403, "not-allowed", what, [(field, what) for field in fields], headers=heads)

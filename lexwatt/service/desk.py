@@ -16,20 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from adapters.sunspec.codec import SunSpecCodec
 from compiler.instance import of_one
-from compiler.to_exact import Finding, Unusable, Value, Verdict, judge
-from compiler.to_exact import Subject as Judged
+from compiler.to_exact import Finding, Unusable, Value, Verdict
 from guardrails.fleet import Fleet, Unit
 from guardrails.guard import COMMANDED, Decision, Later, Request
 from guardrails.seal import Admitted, Frame, Sealer, SealError
-from guardrails.state import NANO, Reading, snapshot
+from guardrails.state import NANO, Reading, snapshot, usable_until
 from guardrails.writing import Ready
 from lexwatt.evaluate import as_shown
-from lexwatt.service.forms import Form, Subject
+from lexwatt.service.forms import POINTS, Form, Subject
 from lexwatt.service.problems import Problem
 from lexwatt.service.rulesets import Edition
 from proofs.ledger import Entry
 from rules_dsl.check import UNCERTAINTY
 
+MILLI = NANO // 1000
+"""ns in a millisecond."""
 BLOCKING = (Verdict.VIOLATES, Verdict.CANNOT_TELL)
 
 
@@ -89,10 +90,18 @@ class Desk:
         return found
 
     def request(
-        self, edition: Edition, form: Any, deadline_ns: int, field: str = "", asked_ns: int | None = None
+        self,
+        edition: Edition,
+        form: Any,
+        stated_ns: int,
+        now_ns: int,
+        deadline_ns: int,
+        field: str = "",
+        asked_ns: int | None = None,
     ) -> Request:
-        """The guard's request of a filled form; one that is to be sent was asked for at `asked_ns`, and its
-        readings have aged since.
+        """The guard's request of a filled form, whose ages were true at `stated_ns`, with its readings as old as they
+        are now. One that is to be sent was asked for at `asked_ns`, and is due before a reading that the rules speak of
+        grows stale.
 
         Raises `Problem` for a unit that is unknown, or whose registers are.
         """
@@ -105,7 +114,6 @@ class Desk:
                 )
             codec = SunSpecCodec(unit.id, 0, unit.wset_sf, 1)
         ages = form.ages_ms
-        waited = 0 if asked_ns is None else (time.monotonic_ns() - asked_ns) // 1_000_000
         settled: dict[str, Value] = {}
         readings: dict[str, Reading] = {}
         unusable: dict[str, Value] = {}
@@ -118,15 +126,15 @@ class Desk:
                 unusable[name] = value
             elif name in edition.fresh_ms:
                 own = getattr(ages, name, None) if ages is not None else None
-                age = (form.age_ms if own is None else own) + waited
+                at_ns = stated_ns - (form.age_ms if own is None else own) * MILLI
                 half = stated.get(name + UNCERTAINTY)
                 half = half if isinstance(half, Fraction) else None
-                readings[name] = Reading(value, -age * 1_000_000, half)
-                old = old or age > edition.fresh_ms[name]
+                readings[name] = Reading(value, at_ns, half)
+                old = old or now_ns - at_ns > edition.fresh_ms[name] * MILLI
             else:
                 settled[name] = value
         if old:
-            state = snapshot(edition.vocabulary, settled, readings, 0)
+            state = snapshot(edition.vocabulary, settled, readings, now_ns)
         else:
             # Of fresh readings that the form has found in range a snapshot is what they are.
             state = settled
@@ -147,12 +155,17 @@ class Desk:
         if service is not None and service not in (edition.guard.policy.services or {}):
             what = f"the policy has no service class `{service}`"
             raise Problem(422, "invalid-fields", "there is no such service class", [(f"{field}service", what)])
+        if asked_ns is not None:
+            rests_on = {n: r for n, r in readings.items() if n in edition.spoken}
+            ends_ns = usable_until(edition.vocabulary, rests_on, now_ns)
+            deadline_ns = deadline_ns if ends_ns is None else min(deadline_ns, ends_ns)
         values = {**edition.registered[unit.id], **state}
         return Request(unit.id, form.active_power, values, codec, deadline_ns, within, service, asked_ns)
 
-    def check(self, edition: Edition, form: Any) -> dict[str, Any]:
-        """Verdicts on one set point; nothing is recorded or admitted."""
-        request = self.request(edition, form, time.monotonic_ns() + NANO)
+    def check(self, edition: Edition, form: Any, waited_ns: int) -> dict[str, Any]:
+        """Verdicts on one set point, whose ages were true so long ago; nothing is recorded or admitted."""
+        now_ns = time.monotonic_ns()
+        request = self.request(edition, form, now_ns - waited_ns, now_ns, now_ns + NANO)
         findings = _glance(edition, request)
         out: dict[str, Any] = {"unit": request.unit, "verdict": _overall(findings)}
         if isinstance(request.active_power, Unusable):
@@ -163,18 +176,19 @@ class Desk:
         return out
 
     def requests(
-        self, edition: Edition, form: Any, asked_ns: int, deadline_ns: int
+        self, edition: Edition, form: Any, stated_ns: int, asked_ns: int, deadline_ns: int
     ) -> tuple[str | None, list[Request]]:
         """The pool, if it is one, and the requests to decide on together, with their readings as old as they are now.
 
         Raises `Problem`, also for a member alone of a pool that rules speak of: they would not be asked.
         """
+        now_ns = time.monotonic_ns()
         if not hasattr(form, "pool"):
             pool = self.unit(form.unit).pool
             if pool is not None and of_one(edition.core, "pool", "command").rules:
                 what = f"{form.unit} is decided on with its pool, {pool}"
                 raise Problem(422, "invalid-fields", "a pool is decided on as a whole", [("unit", what)])
-            return None, [self.request(edition, form, deadline_ns, asked_ns=asked_ns)]
+            return None, [self.request(edition, form, stated_ns, now_ns, deadline_ns, asked_ns=asked_ns)]
         members = {u.id for u in self.fleet.pool(form.pool)}
         if not members:
             raise Problem(
@@ -186,7 +200,8 @@ class Desk:
             what = f"every member of {form.pool} stands here once; wrong: {', '.join(wrong[:5])}"
             raise Problem(422, "invalid-fields", "a pool is decided on as a whole", [("commands", what)])
         return form.pool, [
-            self.request(edition, c, deadline_ns, f"commands.{i}.", asked_ns) for i, c in enumerate(form.commands)
+            self.request(edition, c, stated_ns, now_ns, deadline_ns, f"commands.{i}.", asked_ns)
+            for i, c in enumerate(form.commands)
         ]
 
     def decide(
@@ -210,7 +225,7 @@ class Desk:
             raise Problem(422, "does-not-fit", str(error)) from None
 
     def judged(self, edition: Edition, point: str, form: Any) -> dict[str, Any]:
-        """Verdicts on a bid, an offer, a schedule: whatever subject the form is of."""
+        """The guard's verdicts on a bid, an offer, a schedule, a data flow: whatever subject the form is of."""
         told: Subject = edition.forms.subjects[point][form.subject]
         values = _values(form.inputs)
         if told.registered:
@@ -223,8 +238,7 @@ class Desk:
             rows.append(inside)
         for values_of in (values, *rows):
             _complete(edition, values_of)
-        subject = Judged(values, rows)
-        findings = [judge(rule, subject) for rule in of_one(edition.core, told.name, point).rules]
+        findings = edition.watcher.check_subject(told.name, values, rows, POINTS[point])
         shown = [f for f in findings if f.verdict is not Verdict.NOT_APPLICABLE]
         return {
             "subject": told.name,

@@ -18,8 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from lexwatt.service import answers
-from lexwatt.service.desk import answer, to_json
-from lexwatt.service.operations import JSON, MSGPACK, NDJSON, Call, Operation, millis, parts
+from lexwatt.service.desk import MILLI, answer, to_json
+from lexwatt.service.operations import JSON, MSGPACK, NDJSON, Call, Operation, millis, parts, waited_ns
 from lexwatt.service.problems import Problem, filled
 from lexwatt.service.reading import Messages, Unreadable, strict_json
 from lexwatt.service.rulesets import Choice, Edition, shown
@@ -38,7 +38,7 @@ async def check(call: Call) -> Response:
     if call.media != JSON:
         return _stream(call)
     with call.watch.stage("judge"):
-        found = call.house.desk.check(call.edition, call.form)
+        found = call.house.desk.check(call.edition, call.form, waited_ns(call))
     return _json(found)
 
 
@@ -46,62 +46,74 @@ def _stream(call: Call) -> Response:
     """Answers each command of a stream in order; what is wrong with one is told in its place."""
     if call.house.streams >= call.house.settings.streams:
         raise Problem(503, "busy", "too many streams are open", headers={"Retry-After": "1"})
-    call.house.streams += 1
+    waited = waited_ns(call)
     values = _lines(call) if call.media == NDJSON else _messages(call)
-    return Stream(_answers(call, values), call.media)
+    return Stream(call, _answers(call, values, waited))
 
 
 class Stream(Response):
     """An answer that is sent as it comes. Starlette's own would read the request's body while it waits for its end."""
 
-    def __init__(self, parts: AsyncGenerator[bytes], media: str) -> None:
-        self.parts, self.status_code, self.background = parts, 200, None
-        self.raw_headers = [(b"content-type", media.encode())]
+    def __init__(self, call: Call, parts: AsyncGenerator[bytes]) -> None:
+        self.house, self.parts, self.status_code, self.background = call.house, parts, 200, None
+        self.raw_headers = [(b"content-type", call.media.encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends head and parts; a client that goes away ends it."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async with aclosing(self.parts) as parts:
-            with suppress(ClientDisconnect):
-                async for part in parts:
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # INVARIANT: taken and given back here alone, so that no way of failing keeps a stream's place. Nothing else
+        # runs between the look whether there is one and this.
+        self.house.streams += 1
+        try:
+            async with aclosing(self.parts) as parts:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                with suppress(ClientDisconnect):
+                    async for part in parts:
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self.house.streams -= 1
 
 
-async def _answers(call: Call, values: AsyncIterator[Any]) -> AsyncGenerator[bytes]:
-    form = call.edition.forms.command
+async def _answers(call: Call, values: AsyncIterator[tuple[int, Any]], waited: int) -> AsyncGenerator[bytes]:
+    """The answers to values that come with the moment of their arrival; each counts as one request of its caller."""
+    house, form = call.house, call.edition.forms.command
 
     def packed(value: Any) -> bytes:
         return bytes(msgpack.packb(value)) if call.media == MSGPACK else to_json(value) + b"\n"
 
     try:
-        async for value in values:
+        async for came, value in values:
+            # A long stream may not keep the others waiting, and is read no faster than its caller may ask.
+            await asyncio.sleep(0)
+            while (wait := house.rate.missing(call.caller.name)) > 0:
+                await asyncio.sleep(wait)
             try:
                 if isinstance(value, Problem):
                     raise value
-                yield packed(call.house.desk.check(call.edition, filled(form, value)))
+                asked = filled(form, value)
+                await house.permitted(call, asked)
+                yield packed(house.desk.check(call.edition, asked, waited + time.monotonic_ns() - came))
             except Problem as problem:
                 yield packed(problem.body(call.instance))
-            # A long stream may not keep the others waiting.
-            await asyncio.sleep(0)
     except Problem as problem:
         yield packed(problem.body(call.instance))
-    finally:
-        call.house.streams -= 1
 
 
-async def _lines(call: Call) -> AsyncIterator[Any]:
+async def _lines(call: Call) -> AsyncIterator[tuple[int, Any]]:
     settings = call.house.settings
-    rest = b""
+    rest, began = b"", 0
     async for part in parts(call.request, settings.stream_bytes, settings.body_seconds):
+        now = time.monotonic_ns()
+        began = began if rest else now
         *lines, rest = (rest + part).split(b"\n")
         if len(rest) > settings.body_bytes:
             raise Problem(413, "too-large", f"a line has at most {settings.body_bytes} bytes")
         for line in lines:
             if line.strip():
-                yield _line(line)
+                yield began, _line(line)
+            began = now
     if rest.strip():
-        yield _line(rest)
+        yield began, _line(rest)
 
 
 def _line(line: bytes) -> Any:
@@ -111,13 +123,16 @@ def _line(line: bytes) -> Any:
         return Problem(400, "unreadable-body", str(error))
 
 
-async def _messages(call: Call) -> AsyncIterator[Any]:
+async def _messages(call: Call) -> AsyncIterator[tuple[int, Any]]:
     settings = call.house.settings
-    messages = Messages(settings.body_bytes)
+    messages, began = Messages(settings.body_bytes), 0
     try:
         async for part in parts(call.request, settings.stream_bytes, settings.body_seconds):
+            now = time.monotonic_ns()
+            began = now if messages.whole() else began
             for value in messages.feed(part):
-                yield value
+                yield began, value
+                began = now
     except Unreadable as error:
         raise Problem(400, "unreadable-body", str(error)) from None
     if not messages.whole():
@@ -128,7 +143,8 @@ async def admit(call: Call) -> Response:
     """A decision on record, and sealed commands where it allows them."""
     house = call.house
     ms = millis(call, call.form.deadline_ms, house.settings.deadline_ms)
-    found = answer(await house.decide(call, call.arrived + ms * 1_000_000), time.monotonic_ns())
+    stated_ns = call.arrived - waited_ns(call)
+    found = answer(await house.decide(call, stated_ns, call.arrived + ms * MILLI), time.monotonic_ns())
     if found["late"]:
         house.measures.late.inc()
     return _json(found)
@@ -142,7 +158,7 @@ async def redeem(call: Call) -> Response:
 
 
 def judged(point: str) -> Callable[[Call], Any]:
-    """The answer to bids or schedules."""
+    """The answer to bids, schedules or data flows."""
 
     async def answer_of(call: Call) -> Response:
         with call.watch.stage("judge"):
@@ -229,22 +245,12 @@ async def alive(call: Call) -> Response:
 
 async def ready(call: Call) -> Response:
     """That rules are in force and the ledger takes records."""
-    size = await call.house.read(lambda: _writable(call))
-    return _json({"status": "ok", "records": size})
-
-
-def _writable(call: Call) -> int:
-    """How many records there are; raises `Problem` 503 where none is taken, or the last one cannot be read back."""
-    ledger = call.house.ledger
-    if call.house.committer.error is not None:
+    house = call.house
+    if house.committer.error is not None:
         raise Problem(503, "not-ready", "a record could not be kept; nothing is admitted until the service starts anew")
-    size = len(ledger)
-    try:
-        if size:
-            ledger.record(size - 1)
-    except Exception:
-        raise Problem(503, "not-ready", "the ledger cannot be read") from None
-    return size
+    if not await house.readable():
+        raise Problem(503, "not-ready", "the ledger cannot be read")
+    return _json({"status": "ok", "records": len(house.ledger)})
 
 
 async def metrics(call: Call) -> Response:
@@ -287,6 +293,14 @@ def operations() -> tuple[Operation, ...]:
             see,
             judged("schedule"),
             lambda e: e.forms.judged["schedule"],
+        ),
+        Operation(
+            "dataflows:check",
+            "POST",
+            "/v1/dataflows:check",
+            see,
+            judged("data_flow"),
+            lambda e: e.forms.judged["data_flow"],
         ),
         Operation("rulesets", "GET", "/v1/rulesets", see, rulesets, query=frozenset(("on",))),
         Operation("ruleset", "GET", "/v1/rulesets/{digest}", see, ruleset),

@@ -6,7 +6,7 @@ field. A value out of range, or null, is one that cannot be used: it is judged, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -27,11 +27,13 @@ from pydantic import (
 
 from compiler.core import Core, Declared
 from compiler.inputs import in_range, read_one
-from compiler.instance import of_one
+from compiler.instance import Instance, of_one
 from compiler.to_exact import Unusable, Value
+from guardrails.estimator import CEILING, FLOOR
 from guardrails.fleet import Fleet
 from guardrails.guard import COMMANDED
-from rules_dsl.kinds import kind_of, plural
+from proofs.in_force import LONGEST_DEADLINE_MS
+from rules_dsl.kinds import UNCERTAINTY, kind_of, plural
 from rules_dsl.program import Program
 from rules_dsl.units import decimal, show, unit
 
@@ -43,7 +45,8 @@ UNITS = (
 FURTHEST = Fraction(10) ** 40
 TOLD = ("measured", "estimated", "scheduled")
 MOST_MS = 86_400_000
-LONGEST_DEADLINE_MS = 60_000
+POINTS: Mapping[str, str | None] = {"bid": "bid", "schedule": "schedule", "data_flow": None}
+"""What is judged beside commands: bids and schedules by the rules checked at that point, data flows by all."""
 MEMBERS = 1000
 ROWS = 5000
 
@@ -60,7 +63,7 @@ class Form(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """The forms of one rule set. `judged` gives those of bids and the like by the point where they are checked."""
+    """The forms of one rule set. `judged` gives those of bids and the like by what they are, as `POINTS` has it."""
 
     command: type[Form]
     admission: type[RootModel[Any]]
@@ -93,9 +96,9 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     )
     judged: dict[str, type[RootModel[Any]]] = {}
     subjects: dict[str, dict[str, Subject]] = {}
-    for point in ("bid", "schedule"):
-        names = sorted({r.subject for r in core.rules if point in r.checked})
-        made = [_subject(core, program, vocabulary, registered, name, point) for name in names]
+    for point, checked in POINTS.items():
+        names = {r.subject for r in core.rules if (r.subject == point if checked is None else checked in r.checked)}
+        made = [_subject(of_one(core, name, checked), program, registered, point) for name in sorted(names)]
         subjects[point] = {s.name: s for s, _ in made}
         judged[point] = _union(point, [form for _, form in made])
     either: Any = Annotated[
@@ -104,6 +107,24 @@ def forms(core: Core, program: Program, fleet: Fleet) -> Forms:
     ]
     admission = _made("Admission", "One unit's set point, or those of a whole pool.", RootModel[either])
     return Forms(command, admission, judged, subjects)
+
+
+def estimates(vocabulary: Mapping[str, Declared]) -> frozenset[str]:
+    """What an estimator says and no device: the range of a battery's twin, and how uncertain a reading is."""
+    return frozenset({FLOOR, CEILING, *(n + UNCERTAINTY for n, d in vocabulary.items() if d.uncertain is not None)})
+
+
+def stated(form: BaseModel, names: Set[str], path: str = "") -> Iterator[str]:
+    """Where in a filled form something stands under one of these names, whatever stands in rows included."""
+    for name, value in form:
+        if name in names and name in form.model_fields_set:
+            yield path + name
+        elif isinstance(value, BaseModel):
+            yield from stated(value, names, f"{path}{name}.")
+        elif isinstance(value, list):
+            for i, row in enumerate(value):
+                if isinstance(row, BaseModel):
+                    yield from stated(row, names, f"{path}{name}.{i}.")
 
 
 def _made(title: str, text: str | None, base: Any = Form, /, **fields: Any) -> Any:
@@ -149,15 +170,8 @@ def _command(vocabulary: Mapping[str, Declared], names: Iterable[str], registere
     )
 
 
-def _subject(
-    core: Core,
-    program: Program,
-    vocabulary: Mapping[str, Declared],
-    registered: frozenset[str],
-    subject: str,
-    point: str,
-) -> tuple[Subject, Any]:
-    instance = of_one(core, subject, point)
+def _subject(instance: Instance, program: Program, registered: frozenset[str], point: str) -> tuple[Subject, Any]:
+    subject, vocabulary = instance.subject, instance.vocabulary
     inside: set[str] = set()
     for rule in instance.rules:
         if rule.rows is not None:
@@ -165,23 +179,21 @@ def _subject(
     names = instance.names()
     made_of = program.rows_of(subject)
     noun = plural(made_of.rows) if made_of is not None and inside else ""
-    title = "".join(part.capitalize() for part in subject.split("_"))
+    title = _title(subject) + _title(point)
     own = [n for n in names if n not in inside]
     fields: dict[str, Any] = {"subject": (Literal[subject], Field(description="what is judged"))}
     if registered & set(own):
         fields["unit"] = (Identity, Field(description="the unit, whose registration the service knows"))
-    inputs = _of_quantities(
-        f"{title}{point.capitalize()}Inputs", "", vocabulary, [n for n in own if n not in registered]
-    )
+    inputs = _of_quantities(f"{title}Inputs", "", vocabulary, [n for n in own if n not in registered])
     fields["inputs"] = (inputs, ... if inputs.model_fields else Field(default_factory=inputs))
     if noun:
         rows = [n for n in vocabulary if n in inside]
         kept = [n for n in rows if n not in registered]
         extra: dict[str, Any] = {"unit": (Identity, ...)} if len(kept) < len(rows) else {}
-        row = _of_quantities(f"{title}{point.capitalize()}Row", f"One of the {noun}.", vocabulary, kept, extra)
+        row = _of_quantities(f"{title}Row", f"One of the {noun}.", vocabulary, kept, extra)
         fields[noun] = (Annotated[list[row], Field(max_length=ROWS)], ...)  # type: ignore[valid-type]
     declared = program.subjects.get(subject)
-    form = _made(f"{title}{point.capitalize()}", declared.text if declared else subject, **fields)
+    form = _made(title, declared.text if declared else subject, **fields)
     told = Subject(subject, noun, bool(registered & set(own)), bool(registered & inside))
     return told, form
 
@@ -189,12 +201,16 @@ def _subject(
 def _union(point: str, made: Sequence[type[Form]]) -> Any:
     if not made:
         none = Annotated[Identity, AfterValidator(_nothing)]
-        made = [_made(f"Nothing{point.capitalize()}", "No rule in force is checked here.", subject=(none, ...))]
+        made = [_made(f"Nothing{_title(point)}", "No rule in force is checked here.", subject=(none, ...))]
     together: Any = made[0]
     for form in made[1:]:
         together = together | form
     kind: Any = Annotated[together, Discriminator("subject")] if len(made) > 1 else together
-    return _made(f"{point.capitalize()}Check", f"What is checked at the {point}.", RootModel[kind])
+    return _made(f"{_title(point)}Check", f"What is checked: {point}.", RootModel[kind])
+
+
+def _title(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _nothing(subject: str) -> str:
@@ -208,12 +224,11 @@ def _of_quantities(
     names: Iterable[str],
     extra: Mapping[str, Any] | None = None,
 ) -> Any:
+    theirs = estimates(vocabulary)
+    abouts = {n: _about(vocabulary[n]) + ("; needs the scope telemetry:estimate" if n in theirs else "") for n in names}
     fields = {
-        n: (
-            _type(vocabulary[n]) | None,
-            Field(None, description=_about(vocabulary[n]), examples=[_example(vocabulary[n])]),
-        )
-        for n in names
+        n: (_type(vocabulary[n]) | None, Field(None, description=about, examples=[_example(vocabulary[n])]))
+        for n, about in abouts.items()
     }
     return _made(title, text or None, **dict(extra or {}), **fields)
 

@@ -6,14 +6,16 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from opentelemetry.trace import Tracer
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.opa.client import OpaClient
@@ -23,12 +25,13 @@ from guardrails.guard import Decision, Guard
 from guardrails.policy import UNGUIDED, load_policy
 from guardrails.seal import Sealer
 from lexwatt.remembered import PROVED, decide
-from lexwatt.service.auth import Caller, Door
+from lexwatt.service.auth import Caller, Door, allow
 from lexwatt.service.desk import Desk, Drafted, load_devices
+from lexwatt.service.forms import stated
 from lexwatt.service.limits import Rate, Remembered
 from lexwatt.service.measures import Measures, Stopwatch, Timed, tracer
 from lexwatt.service.operations import Call
-from lexwatt.service.problems import Problem
+from lexwatt.service.problems import SHOWN, Problem
 from lexwatt.service.rulesets import (
     Book,
     Change,
@@ -50,6 +53,8 @@ T = TypeVar("T")
 log = logging.getLogger("lexwatt.service")
 UNRECORDED = (SQLAlchemyError, OSError, LedgerStopped)
 """What a record that could not be kept is told by."""
+ESTIMATE = "telemetry:estimate"
+LOOK_AGAIN_S = 1.0
 STRANGERS = 20
 """Unknown callers one address may send in a burst, and tenths of which each second."""
 
@@ -96,7 +101,8 @@ class House:
         self.streams = 0
         self._waiting = 0
         self._compiles = 0
-        self._changing = asyncio.Lock()
+        self._changing, self._looking = asyncio.Lock(), asyncio.Lock()
+        self.clock, self._look_again, self._readable = time.monotonic, 0.0, False
         self._editions: dict[Choice, Edition] = {}
         self.book = Book(now)
         try:
@@ -104,6 +110,7 @@ class House:
         except BaseException:
             self.close()
             raise
+        self.opened_ns = time.monotonic_ns()
 
     def _open_rules(self) -> None:
         self.book.replay(self.ledger.records())
@@ -141,14 +148,18 @@ class House:
         """The rules in force now."""
         return self._editions[self.book.in_force().choice]
 
-    async def permitted(self, call: Call) -> None:
-        """Asks the organisation's policy, where there is one. Raises `Problem`: 403 for no, 503 for no answer."""
+    async def permitted(self, call: Call, form: BaseModel | None) -> None:
+        """Whether a caller may state what stands in a form, and ask that of its units by the organisation's policy,
+        where there is one.
+
+        Raises `Problem`: 403 for no, 503 for no answer.
+        """
+        if form is not None and ESTIMATE not in call.caller.scopes:
+            fields = list(islice(stated(form, call.edition.estimates), SHOWN))
+            if fields:
+                allow(call.caller, ESTIMATE, fields)
         if self.opa is None:
             return
-        form = call.form
-        # A seal names its unit as the device.
-        one = [name for name in (getattr(form, "unit", None), getattr(form, "device", None)) if name]
-        units = [c.unit for c in getattr(form, "commands", ())] or one
         decision = await self.opa.ask_async(
             self.settings.opa_path,
             {
@@ -157,7 +168,7 @@ class House:
                 "action": call.operation.name,
                 "site": self.fleet.site,
                 "country": self.fleet.country,
-                "units": units,
+                "units": list(dict.fromkeys(_units(form))),
             },
         )
         if not decision.allow and decision.detail is None:
@@ -166,8 +177,9 @@ class House:
         if not decision.allow:
             raise Problem(403, "policy-refuses", decision.reason)
 
-    async def decide(self, call: Call, deadline_ns: int) -> Decision:
-        """The guard's decision, recorded, under the edition that was in force when the request arrived.
+    async def decide(self, call: Call, stated_ns: int, deadline_ns: int) -> Decision:
+        """The guard's decision, recorded, under the edition that was in force when the request arrived; the ages of
+        its readings were true at `stated_ns`.
 
         Raises `Problem` as `Desk.requests`, and 503 where too many wait, or where the record cannot be kept: nothing
         is sealed then.
@@ -177,7 +189,7 @@ class House:
         self._waiting += 1
         self.measures.waiting.set(self._waiting)
         try:
-            found = await self._in(self.judging, partial(self._decide, call, deadline_ns))
+            found = await self._in(self.judging, partial(self._decide, call, stated_ns, deadline_ns))
             decision = await self._sealed(call, found) if isinstance(found, Drafted) else found
         except Overloaded:
             raise Problem(503, "busy", "too many records wait for the disk", headers={"Retry-After": "1"}) from None
@@ -200,12 +212,12 @@ class House:
         with call.watch.stage("seal"):
             return call.edition.quick.decided(drafted.ready, entry)
 
-    def _decide(self, call: Call, deadline_ns: int) -> Decision | Drafted:
+    def _decide(self, call: Call, stated_ns: int, deadline_ns: int) -> Decision | Drafted:
         watch = self._timed_ledger.watch = self._timed_sealer.watch = Stopwatch()
         began = time.perf_counter_ns()
         try:
             # Made only now: while the command waited its readings grew older.
-            pool, requests = self.desk.requests(call.edition, call.form, call.arrived, deadline_ns)
+            pool, requests = self.desk.requests(call.edition, call.form, stated_ns, call.arrived, deadline_ns)
             found = self.desk.decide(call.edition, pool, requests, self._queue.submit)
             if isinstance(found, Decision) and found.pending is not None:
                 found.pending.add_done_callback(partial(_tell, call.instance))
@@ -283,6 +295,24 @@ class House:
         log.warning("rule set %d %s by %r", change.id, act, by.name)
         return change
 
+    async def readable(self) -> bool:
+        """Whether the last record can be read back, looked at once in `LOOK_AGAIN_S` however many ask: anybody may."""
+        async with self._looking:
+            if self.clock() >= self._look_again:
+                self._readable = await self.read(self._reads_back)
+                self._look_again = self.clock() + LOOK_AGAIN_S
+        return self._readable
+
+    def _reads_back(self) -> bool:
+        try:
+            size = len(self.ledger)
+            if size:
+                self.ledger.record(size - 1)
+        except Exception:
+            log.exception("the ledger cannot be read")
+            return False
+        return True
+
     async def read(self, work: Callable[[], T]) -> T:
         """The outcome of a look into the ledger, which may wait for the disk."""
         return await self._in(self.reading, work)
@@ -296,6 +326,17 @@ class House:
             pool.shutdown(wait=True)
         self.committer.close()
         self.ledger.close()
+
+
+def _units(form: BaseModel | None) -> Iterator[str]:
+    """Every unit that a form names, whatever stands in rows included; a seal names its unit as the device."""
+    for name, value in form or ():
+        if name in ("unit", "device"):
+            yield value
+        elif isinstance(value, list):
+            for row in value:
+                if isinstance(row, BaseModel):
+                    yield from _units(row)
 
 
 def _tell(instance: str, pending: Future[tuple[Entry, ...]]) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 from lexwatt.service.problems import Problem
 
@@ -23,15 +24,20 @@ class Rate:
 
     def take(self, client: str) -> None:
         """Takes one request's worth; raises `Problem` 429 with the time to wait where there is none."""
+        missing = self.missing(client)
+        if missing > 0:
+            wait = max(1, ceil(missing))
+            raise Problem(429, "too-many-requests", "this client asks too often", headers={"Retry-After": str(wait)})
+
+    def missing(self, client: str) -> float:
+        """Takes one request's worth and gives 0, or the seconds until there is one."""
         now = self._clock()
         left, seen = self._buckets.pop(client, (float(self._burst), now))
         left = min(float(self._burst), left + (now - seen) * self._rate)
         self._buckets[client] = (left - 1 if left >= 1 else left, now)
         if len(self._buckets) > CLIENTS:
             self._buckets.popitem(last=False)
-        if left < 1:
-            wait = max(1, -int(-(1 - left) / self._rate // 1))
-            raise Problem(429, "too-many-requests", "this client asks too often", headers={"Retry-After": str(wait)})
+        return max(0.0, 1 - left) / self._rate
 
 
 @dataclass(slots=True)
@@ -45,8 +51,8 @@ class _Answer:
 class Remembered:
     """Answers by caller and idempotency key: asked again with the same body, the same answer is given.
 
-    It is kept in memory, for a time and a number of answers. After a restart a repeated request is decided anew; what
-    was sealed before can then no longer be redeemed, since the secret of the seals went with the process.
+    It is kept in memory, for a time and a number of answers. What was sealed before a restart can no longer be
+    redeemed, since the secret of the seals went with the process.
     """
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

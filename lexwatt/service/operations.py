@@ -18,10 +18,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lexwatt.service.auth import Caller, allow
+from lexwatt.service.forms import MOST_MS
 from lexwatt.service.measures import Stopwatch
 from lexwatt.service.problems import Problem, filled
 from lexwatt.service.reading import Unreadable, strict_json
 from lexwatt.service.rulesets import Edition
+from proofs.in_force import LONGEST_DEADLINE_MS
 
 if TYPE_CHECKING:
     from lexwatt.service.house import House
@@ -116,7 +118,7 @@ async def _answered(call: Call) -> Response:
         call.media = _media(call)
         if call.media != JSON:
             allow(call.caller, "telemetry:stream")
-            await house.permitted(call)
+            await house.permitted(call, None)
             return await operation.answer(call)
         call.body = await read_body(request, house.settings.body_bytes, house.settings.body_seconds)
         with call.watch.stage("parse"):
@@ -126,10 +128,14 @@ async def _answered(call: Call) -> Response:
                 raise Problem(400, "unreadable-body", str(error)) from None
             call.form = filled(operation.form(call.edition), value)
     if operation.scope:
-        await house.permitted(call)
+        await house.permitted(call, call.form)
     key = request.headers.get("idempotency-key") if operation.once else None
     if key is None:
         return await operation.answer(call)
+    if call.arrived - (_head_ms(call, "Lexwatt-Begun", 0, MOST_MS) or 0) * 1_000_000 < house.opened_ns:
+        # Answers are remembered in memory: of what was begun before, nobody here knows whether it was decided.
+        what = "this was begun before the service started, and may be on record: look, then ask anew under another key"
+        raise Problem(409, "begun-before", what)
     who = (call.caller.name, operation.path, key)
     given = house.remembered.begin(*who, call.body)
     if given is not None:
@@ -224,9 +230,21 @@ def _too_large(most: int) -> Problem:
 
 def millis(call: Call, stated: int | None, default: int) -> int:
     """The deadline in ms: the tighter of the field and the `Lexwatt-Deadline` header. Raises `Problem` 422."""
-    head = call.request.headers.get("lexwatt-deadline")
+    head = _head_ms(call, "Lexwatt-Deadline", 1, LONGEST_DEADLINE_MS)
     if head is None:
         return default if stated is None else stated
-    if not (head.isascii() and head.isdigit() and len(head) <= 5 and 1 <= int(head) <= 60_000):
-        raise Problem(422, "invalid-fields", "no deadline", [("header.Lexwatt-Deadline", "is not 1 to 60000 (ms)")])
-    return int(head) if stated is None else min(int(head), stated)
+    return head if stated is None else min(head, stated)
+
+
+def waited_ns(call: Call) -> int:
+    """How long before its arrival a request's ages were true: its `Lexwatt-Waited` header. Raises `Problem` 422."""
+    return (_head_ms(call, "Lexwatt-Waited", 0, MOST_MS) or 0) * 1_000_000
+
+
+def _head_ms(call: Call, name: str, least: int, most: int) -> int | None:
+    text = call.request.headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+        raise Problem(422, "invalid-fields", "no such time", [(f"header.{name}", f"is not {least} to {most} (ms)")])
+    return int(text)

@@ -27,7 +27,7 @@ from guardrails.guard import Guard
 from guardrails.quick import Quick
 from guardrails.seal import Sealer
 from jurisdictions.loader import load, packs
-from lexwatt.service.forms import Forms, forms
+from lexwatt.service.forms import POINTS, Forms, estimates, forms
 from lexwatt.service.problems import Problem
 from lexwatt.site import Rules
 from proofs.checker.canonical_json import dumps
@@ -61,8 +61,8 @@ class Choice:
 @dataclass(frozen=True)
 class Edition:
     """A rule set ready to judge by. `document` is the digest that records of single commands name, `fresh_ms` each
-    reading's greatest usable age. `guard` and `quick` decide, in the one thread that records; `watcher` and `glance`
-    judge what is only asked.
+    reading's greatest usable age, `spoken` what the rules for commands speak of, `estimates` what not every caller may
+    state. `guard` and `quick` decide, in the one thread that records; `watcher` and `glance` judge what is only asked.
     """
 
     choice: Choice
@@ -72,6 +72,8 @@ class Edition:
     forms: Forms
     registered: Mapping[str, Mapping[str, Value]]
     fresh_ms: Mapping[str, int]
+    spoken: frozenset[str]
+    estimates: frozenset[str]
     guard: Guard
     quick: Quick
     watcher: Guard
@@ -121,11 +123,18 @@ def compile_edition(
     made = forms(core, program, fleet)
     read_of = {n: d for n, d in vocabulary.items() if d.role in READINGS}
     fresh = {n: FOREVER_MS if d.stale is None else int(d.stale * 1000) for n, d in read_of.items()}
+    spoken = frozenset(n for subject in ("unit", "pool") for n in of_one(core, subject, "command").names())
     decides = guard(Rules(core, choice.on, prove(core)))
     asked = Guard(core, cast(Ledger, Unwritten()), Sealer(), time.monotonic_ns)
+    for what, subjects in made.subjects.items():
+        # What is only asked is judged where nothing else may wait: its rules are made ready here.
+        for subject in subjects:
+            asked.check_subject(subject, {}, (), POINTS[what])
     judges = (decides, Quick(decides), asked, Quick(asked))
     keep(document_digest(data), data)
-    return Edition(choice, core, vocabulary, document_digest(data), made, registered, fresh, *judges)
+    return Edition(
+        choice, core, vocabulary, document_digest(data), made, registered, fresh, spoken, estimates(vocabulary), *judges
+    )
 
 
 def digests(choice: Choice) -> tuple[str, str]:

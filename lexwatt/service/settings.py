@@ -9,12 +9,15 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from proofs.in_force import LONGEST_DEADLINE_MS
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 SCOPES = {
-    "asset:read": "check commands, bids and schedules; read rule sets, records and receipts",
+    "asset:read": "check commands, bids, schedules and data flows; read rule sets, records and receipts",
     "dispatch:write": "have commands admitted and redeem them",
     "telemetry:stream": "check whole fleets in a stream",
+    "telemetry:estimate": "state what an estimator says: the range of a battery's twin, how uncertain a reading is",
     "metrics:read": "read the service's own figures",
     "rulesets:propose": "propose another rule set",
     "rulesets:approve": "approve what somebody else proposed; roll back",
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
     burst: int = Field(4000, ge=1)
     remembered: int = Field(10_000, ge=1, le=1_000_000)
     remembered_seconds: float = Field(86_400, gt=0)
-    deadline_ms: int = Field(500, ge=1, le=60_000)
+    deadline_ms: int = Field(500, ge=1, le=LONGEST_DEADLINE_MS)
     trace_exporter: str = "none"
 
     @property

@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from fractions import Fraction
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from compiler.from_syntax import to_core
 from compiler.instance import told_apart_by
+from compiler.to_exact import Unusable
 from guardrails.guard import Guard
 from guardrails.seal import Sealer
+from guardrails.state import NANO, Reading, snapshot, usable_until
 from jurisdictions.loader import load_texts, sources_of
 from tests.packs import DAY, PACKS, MemoryLedger, core, fleet, request
 
@@ -49,3 +54,27 @@ def test_what_tells_members_apart_is_read_from_the_rules() -> None:
         "phase",
         "usable_energy",
     )
+
+
+AGED = ("frequency", "state_of_charge", "voltage", "twin_power_floor", "elapsed")
+IN_RANGE = {"frequency": Fraction(50)}
+AGES = st.fixed_dictionaries({name: st.none() | st.integers(0, 70 * NANO) for name in AGED})
+
+
+@given(AGES)
+def test_readings_are_usable_until_it_is_said_and_no_longer(ages: dict[str, int | None]) -> None:
+    """Ages in ns; None is a reading without a value."""
+    declared, now = core().declared(), 1000 * NANO
+    readings = {
+        n: Reading(None if age is None else IN_RANGE.get(n, Fraction(0)), now - (age or 0)) for n, age in ages.items()
+    }
+
+    def usable(at_ns: int) -> set[str]:
+        found = snapshot(declared, {}, readings, at_ns)
+        return {n for n in AGED if not isinstance(found[n], Unusable)}
+
+    until = usable_until(declared, readings, now)
+    if until is None:
+        assert usable(now) == usable(now + 3600 * NANO)
+    else:
+        assert until >= now and usable(until) == usable(now) > usable(until + 1)

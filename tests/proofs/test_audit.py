@@ -151,18 +151,18 @@ def test_a_rule_set_that_is_not_in_force_is_found(tmp_path: Path, key: SigningKe
     documents, readable = genuine(COUNT)[1], Documents(None)
     readable.found.update(documents)
     lines = [statement(p) for p in day]
-    # The others come into force at the 320th decision, and are rolled back at the 380th; what had begun may finish for
-    # 5 s, which is 20 decisions.
+    # The others come into force at the 120th decision, and are rolled back at the 380th. A decision is due 2 s after it
+    # is made, and so was asked for within the 58 s before it: those that had begun are at most 232 decisions.
     lines.insert(380, activation("rolled_back", 380, core=readable.core(day[0]["ruleset"])))
-    lines.insert(300, activation("approved", 300, proposal=100, effective_at=moment(320)))
+    lines.insert(110, activation("approved", 110, proposal=100, effective_at=moment(120)))
     lines.insert(100, activation("proposed", 100, core="sha256:" + "0" * 64))
     lines.insert(0, activation("initial", 0, core=readable.core(day[0]["ruleset"])))
-    lines[302] = activation("approved", 300, proposal=101, effective_at=moment(320))
+    lines[112] = activation("approved", 110, proposal=101, effective_at=moment(120))
     report = audit(scope_of(write(tmp_path / "log", key, lines, documents), key))
-    wanted = [lines.index(statement(p)) for p in day[340:380]]
+    wanted = [lines.index(statement(p)) for p in day[352:380]]
     assert [f.index for f in found(report, "not_in_force")] == wanted
-    assert found(report, "not_in_force")[0].at == moment(340)
-    assert report.counts == {"not_in_force": 40}
+    assert found(report, "not_in_force")[0].at == moment(352)
+    assert report.counts == {"not_in_force": 28}
     report = audit(scope_of(tmp_path / "log" / "ledger.db", key, allowed=frozenset({"sha256:" + "1" * 64})))
     assert report.counts["not_in_force"] >= len(day)
 
@@ -174,6 +174,27 @@ def test_after_a_return_to_earlier_rules_a_roll_back_leads_to_what_was_before_th
     for k, (act, core, more) in enumerate(steps):
         told.apply(k, {"act": act, "at": moment(k), "effective_at": moment(k), "core": core, **more})
     assert [told.at(ms(moment(k))) for k in range(6)] == ["a", "a", "b", "b", "a", "b"]
+
+
+ALLOWED_UNDER: list[tuple[int, int, set[str]]] = [
+    (90_000, 91_000, {"a"}),
+    (100_000, 100_500, {"a", "b"}),
+    (110_000, 111_000, {"a", "b", "c"}),
+    (158_999, 159_999, {"a", "b", "c"}),
+    (159_000, 160_000, {"b", "c"}),
+    (159_000, 219_000, {"c"}),
+    (169_000, 170_001, {"c"}),
+    (400_000, 150_000, {"a", "b", "c"}),
+]
+"""When a decision was made and when it was due, in ms, and the rules that it may have been asked for under."""
+
+
+@pytest.mark.parametrize(("at", "deadline", "cores"), ALLOWED_UNDER)
+def test_a_decision_may_be_under_rules_that_its_deadline_could_still_reach(
+    at: int, deadline: int, cores: set[str]
+) -> None:
+    told = InForce([(0, "a"), (100_000, "b"), (110_000, "c")])
+    assert {core for core in "abcd" if told.allows(core, at, deadline)} == cores
 
 
 def test_gaps_in_numbers_and_time_are_found(tmp_path: Path, key: SigningKey, day: list[Predicate]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from adapters.sunspec.codec import SunSpecCodec
+from compiler.to_exact import Verdict
 from guardrails.seal import Frame
 from proofs.checker.receipt import PREDICATE_TYPE, verify_receipt
 from tests.packs import fleet, memory_guard, request
@@ -180,6 +182,51 @@ def test_readings_grow_older_while_a_command_waits_to_be_judged(client: TestClie
     assert "frequency is stale" in waited["reason"]
 
 
+AGED: list[tuple[int, dict[str, int], dict[str, Any], int]] = [
+    (0, {}, {}, 5000),
+    (1000, {}, {}, 4000),
+    (0, {"frequency": 2500}, {}, 2500),
+    (0, {"state_of_charge": 58_000}, {}, 2000),
+    (56_500, {"frequency": 0}, {}, 3500),
+    (0, {"voltage": 3500}, {"voltage": "1 pu"}, 5000),
+]
+"""Ages of the oldest and of single readings, more state, and for how many ms the rest can be used. No rule of the
+command speaks of the voltage."""
+
+
+@pytest.mark.parametrize(("age_ms", "ages_ms", "more", "left_ms"), AGED)
+def test_a_seal_ends_when_a_reading_that_it_rests_on_grows_stale(
+    client: TestClient, age_ms: int, ages_ms: dict[str, int], more: dict[str, Any], left_ms: int
+) -> None:
+    body = command(state=more, age_ms=age_ms, ages_ms=ages_ms, deadline_ms=60_000)
+    before = time.monotonic_ns()
+    found = client.post(ADMIT, json=body).json()
+    after = time.monotonic_ns()
+    (sealed,) = found["commands"]
+    assert before <= sealed["deadline_ns"] - left_ms * 1_000_000 <= after
+    told = client.get("/v1/records", params={"start": found["index"]}).json()["records"][0]["record"]["predicate"]
+    at, deadline = (datetime.fromisoformat(told[name]) for name in ("at", "deadline"))
+    assert deadline - at <= timedelta(milliseconds=left_ms)
+
+
+def test_a_pools_seals_end_with_the_oldest_reading_of_any_member(client: TestClient) -> None:
+    commands = [command("1 kW", unit, age_ms=100 * n) for n, unit in enumerate(HOMES)]
+    before = time.monotonic_ns()
+    found = client.post(ADMIT, json={"pool": "homes", "commands": commands, "deadline_ms": 60_000}).json()
+    after = time.monotonic_ns()
+    assert len(found["commands"]) == len(HOMES)
+    for sealed in found["commands"]:
+        assert before <= sealed["deadline_ns"] - 4500 * 1_000_000 <= after
+
+
+def test_what_was_sealed_cannot_be_sent_once_its_readings_are_stale(client: TestClient) -> None:
+    (sealed,) = client.post(ADMIT, json=command("20 kW", age_ms=4000, deadline_ms=60_000)).json()["commands"]
+    time.sleep(1.1)
+    found = client.post(REDEEM, json=sealed)
+    assert (found.status_code, found.json()["type"]) == (409, "urn:lexwatt:problem:not-redeemable")
+    assert "the deadline passed" in found.json()["detail"]
+
+
 def test_a_device_that_is_not_configured_can_be_checked_only(client: TestClient) -> None:
     body = command("10 kW", "LFP_250")
     assert client.post(CHECK, json=body).status_code == 200
@@ -216,8 +263,38 @@ JUDGED = [
 ]
 
 
+def flow(country: str, region: str | None, what: str = "personal") -> dict[str, Any]:
+    inputs = {"data_class": what, "subject_country": country, "storage_region": region}
+    return {"subject": "data_flow", "inputs": inputs}
+
+
+JUDGED += [
+    ("dataflows", flow("GB", "UK"), "complies"),
+    ("dataflows", flow("GB", "US"), "violates"),
+    ("dataflows", flow("GB", None), "cannot_tell"),
+    ("dataflows", {"subject": "data_flow", "inputs": {}}, "cannot_tell"),
+]
+
+
+def test_what_two_methods_judge_differently_cannot_be_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardrails.case.judge_facts", lambda *told: Verdict.VIOLATES)
+    for what, body, _ in (JUDGED[0], JUDGED[-4]):
+        found = client.post(f"/v1/{what}:check", json=body).json()
+        assert found["verdict"] == "cannot_tell"
+        assert {"rule": "judged differently by two methods"} in [f.get("fields") for f in found["findings"]]
+
+
+def test_checking_a_bid_or_a_data_flow_records_nothing(client: TestClient) -> None:
+    before = client.get("/v1/checkpoint").text
+    for what, body, _ in JUDGED:
+        client.post(f"/v1/{what}:check", json=body)
+    assert client.get("/v1/checkpoint").text == before
+
+
 @pytest.mark.parametrize(("what", "body", "verdict"), JUDGED)
-def test_bids_and_schedules_are_judged(client: TestClient, what: str, body: dict[str, Any], verdict: str) -> None:
+def test_bids_schedules_and_data_flows_are_judged(
+    client: TestClient, what: str, body: dict[str, Any], verdict: str
+) -> None:
     found = client.post(f"/v1/{what}:check", json=body).json()
     assert found["verdict"] == verdict, found
 

@@ -15,7 +15,7 @@ import pytest
 
 from lexwatt.service.house import House
 from proofs.ledger import Entry
-from tests.service.site import HOMES, app, bearer, command, house, service, together
+from tests.service.site import HOMES, app, bearer, command, house, service, together, unhurried
 
 ADMIT, REDEEM = "/v1/commands:admit", "/v1/commands:redeem"
 LONG = {"deadline_ms": 60_000}
@@ -42,6 +42,7 @@ class Gate:
     def __init__(self, inside: House) -> None:
         self.began, self._go, self.sizes = threading.Event(), threading.Event(), list[int]()
         self._append = inside.ledger.append
+        unhurried(inside)
         inside.ledger.append = self.append  # type: ignore[method-assign]
 
     def append(self, records: Sequence[bytes]) -> tuple[Entry, ...]:
@@ -143,6 +144,61 @@ def test_who_finds_too_many_waiting_may_come_again_and_no_number_is_lost(tmp_pat
     asyncio.run(together(made, work))
     assert numbers(inside) == [0, 1, 2]
     inside.close()
+
+
+def test_many_who_ask_whether_it_is_ready_cost_one_look_into_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = app(tmp_path)
+    inside = made.state.house
+    looks, now = list[int](), [1000.0]
+    record = inside.ledger.record
+    monkeypatch.setattr(inside.ledger, "record", lambda index: looks.append(index) or record(index))
+    monkeypatch.setattr(inside, "clock", lambda: now[0])
+
+    async def work(client: httpx.AsyncClient) -> None:
+        async def ask() -> set[int]:
+            return {r.status_code for r in await asyncio.gather(*(client.get("/readyz") for _ in range(40)))}
+
+        assert await ask() == {200} and looks == [0]
+        now[0] += 0.9
+        assert await ask() == {200} and looks == [0]
+        now[0] += 0.2
+        monkeypatch.setattr(inside.ledger, "record", lambda index: 1 / looks.append(index))
+        assert await ask() == {503} and looks == [0, 0]
+        now[0] += 1.1
+        monkeypatch.setattr(inside.ledger, "record", record)
+        assert await ask() == {200}
+
+    asyncio.run(together(made, work))
+    inside.close()
+
+
+def test_what_the_service_before_may_have_decided_is_not_decided_again(tmp_path: Path) -> None:
+    body, key = command(**LONG), {"Idempotency-Key": "order-17"}
+    began = time.monotonic_ns()
+    with service(tmp_path) as client:
+        client.headers.update(bearer())
+        inside = house(client)
+        append = inside.ledger.append
+
+        def dies(records: Sequence[bytes]) -> tuple[Entry, ...]:
+            append(records)
+            raise OSError("the process ends here")
+
+        # The record is durable, and nobody is told.
+        inside.ledger.append = dies  # type: ignore[method-assign]
+        assert client.post(ADMIT, json=body, headers=key).status_code == 503
+    with service(tmp_path) as client:
+        client.headers.update(bearer())
+        begun = {"Lexwatt-Begun": str((time.monotonic_ns() - began) // 1_000_000)}
+        for path, again in ((ADMIT, body), ("/v1/rulesets:rollback", {"reason": "refuses too much"})):
+            found = client.post(path, json=again, headers={**key, **begun})
+            assert (found.status_code, found.json()["type"]) == (409, "urn:lexwatt:problem:begun-before")
+        inside = house(client)
+        assert numbers(inside) == [0, 1]
+        assert client.post(ADMIT, json=body, headers={**key, "Lexwatt-Begun": "0"}).json()["outcome"] == "admitted"
+        assert client.post(ADMIT, json=body, headers={**key, "Lexwatt-Begun": "soon"}).status_code == 422
 
 
 @pytest.mark.parametrize("service_class", [None, "act_first"])

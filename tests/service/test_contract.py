@@ -86,7 +86,7 @@ def campaign(folder: Path, examples: int) -> dict[str, dict[int, int]]:
 
 def test_asked_at_random_nothing_breaks_the_contract(tmp_path: Path) -> None:
     seen = campaign(tmp_path, 8)
-    assert len(seen) == 16
+    assert len(seen) == 17
     assert not [path for path, counts in seen.items() if any(status >= 500 and status != 503 for status in counts)]
     answered = {path for path, counts in seen.items() if 200 in counts}
     assert {"POST /v1/bids:check", "POST /v1/schedules:check", "GET /v1/rulesets", "GET /v1/records"} <= answered

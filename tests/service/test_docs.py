@@ -24,12 +24,14 @@ def test_an_example_runs(shared: TestClient, path: str, head: dict[str, str], bo
         "/v1/commands:check": {"verdict": "violates"},
         "/v1/commands:admit": {"outcome": "admitted", "reason": "complies with every rule"},
         "/v1/bids:check": {"verdict": "violates"},
+        "/v1/dataflows:check": {"verdict": "violates"},
     }[path]
     assert {name: found.json()[name] for name in expected} == expected
 
 
 def test_there_are_examples_and_every_problem_is_in_the_table(shared: TestClient) -> None:
-    assert {path for path, _, _ in EXAMPLES} == {"/v1/commands:check", "/v1/commands:admit", "/v1/bids:check"}
+    checks = {f"/v1/{what}:check" for what in ("commands", "bids", "dataflows")}
+    assert {path for path, _, _ in EXAMPLES} == {*checks, "/v1/commands:admit"}
     source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "lexwatt" / "service").glob("*.py"))
     kinds = set(re.findall(r"Problem\(\s*\d{3},\s*\"([a-z-]+)\"", source))
     assert len(kinds) > 20

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +29,7 @@ from lexwatt.client import Client, ClientCredentials, Command, Refused, ServiceE
 from lexwatt.service.server import Discreet
 from lexwatt.service.settings import Settings
 from proofs.checker.receipt import verify_receipt
-from tests.service.site import STATE, UNIT, app, command, running, settings, token
+from tests.service.site import HOMES, STATE, UNIT, app, command, running, settings, token
 
 QUICK = {"head_seconds": 0.6, "body_seconds": 0.6, "connections": 64}
 
@@ -157,6 +158,8 @@ def test_the_client_does_the_whole_way(port: int) -> None:
         with pytest.raises(Refused, match="active_power"):
             client.check(Command(UNIT, "100 kWh", STATE, 0))
         assert client.check_bid({"subject": "bid", "inputs": {"fcr_offered": "2 MW", "indivisible": True}})
+        told = {"data_class": "personal", "subject_country": "GB", "storage_region": "US"}
+        assert client.check_data_flow({"subject": "data_flow", "inputs": told}).verdict == "violates"
         assert dict(client.records())[decision.index]["predicate"]["id"] == UNIT
         assert client.checkpoint().startswith("lexwatt.example/guard\n")
         assert client.rulesets()["in_force"]["document"] == decision.ruleset
@@ -164,6 +167,54 @@ def test_the_client_does_the_whole_way(port: int) -> None:
         assert client.document(decision.ruleset).startswith(b"{")
     with Client("http://127.0.0.1:1", tries=2) as nobody, pytest.raises(ServiceError, match="no answer"):
         nobody.checkpoint()
+
+
+def test_the_readings_of_a_command_grow_older_until_it_is_sent(port: int) -> None:
+    def asked(ago_ms: int, unit: str = UNIT, **more: Any) -> Command:
+        power = "100 kW" if unit == UNIT else "1 kW"
+        return Command(unit, power, STATE, stated_ns=time.monotonic_ns() - ago_ms * 1_000_000, **more)
+
+    with Client(f"http://127.0.0.1:{port}", token=token) as client:
+        for ago_ms, more, verdict in (
+            (3000, {"age_ms": 1000}, "complies"),
+            (3000, {"age_ms": 2001}, "cannot_tell"),
+            (3000, {"age_ms": 50_000, "ages_ms": {"frequency": 1000}}, "complies"),
+            (3000, {"age_ms": 50_000, "ages_ms": {"frequency": 2001}}, "cannot_tell"),
+        ):
+            one = asked(ago_ms, **more)
+            assert [client.check(one).verdict, *(c.verdict for c in client.check_all([one]))] == [verdict] * 2
+        refused = client.admit(asked(5001, age_ms=0, deadline_ms=5000))
+        assert (refused.outcome, refused.commands) == ("refused", ()) and "frequency is stale" in refused.reason
+        # One command with one key is one request, however much later it is sent again.
+        kept = asked(0, age_ms=100, deadline_ms=5000)
+        first = client.admit(kept, key="kept")
+        time.sleep(0.05)
+        assert client.admit(kept, key="kept") == first and first.outcome == "admitted"
+        for ago_ms, outcome in ((55_000, "admitted"), (60_001, "refused")):
+            # Members were read at different times; the oldest counts.
+            homes = [asked(ago_ms if unit == HOMES[3] else 0, unit, age_ms=0) for unit in HOMES]
+            assert client.admit_pool("homes", homes, 5000).outcome == outcome
+
+
+def test_the_client_does_not_have_a_command_decided_again_over_a_restart(tmp_path: Path) -> None:
+    told = {"port": 0}
+    with (
+        running(app(tmp_path, **told), settings(tmp_path, **told)) as port,
+        Client(f"http://127.0.0.1:{port}", token=token) as client,
+    ):
+        kept = Command(UNIT, "100 kW", STATE, age_ms=0, deadline_ms=5000)
+        assert client.admit(kept, key="kept").outcome == "admitted"
+    with (
+        running(app(tmp_path, **told), settings(tmp_path, **told)) as port,
+        Client(f"http://127.0.0.1:{port}", token=token) as client,
+    ):
+        with pytest.raises(Refused) as refused:
+            client.admit(kept, key="kept")
+        assert (refused.value.status, refused.value.kind) == (409, "begun-before")
+        # Under a key that is made now it is another request.
+        assert client.admit(replace(kept, deadline_ms=4000)).id == UNIT
+        with pytest.raises(Refused, match="nothing-before"):
+            client.roll_back("refuses too much")
 
 
 class Flaky(BaseHTTPRequestHandler):
@@ -201,7 +252,7 @@ def test_the_client_repeats_what_is_safe_and_gets_tokens_itself() -> None:
         credentials = ClientCredentials(f"{url}/token", "engine", "s3cret", ["asset:read"])
         assert "s3cret" not in repr(credentials)
         with Client(url, token=credentials, tries=3) as client:
-            assert client.check(Command(UNIT, "1 kW", STATE, 0))
+            assert client.check(Command(UNIT, "1 kW", STATE, 7))
             with pytest.raises(Refused, match="503"):
                 client.redeem(_sealed())
         wrong = ClientCredentials(f"{url}/token", "engine", "wrong")
@@ -212,6 +263,11 @@ def test_the_client_repeats_what_is_safe_and_gets_tokens_itself() -> None:
     paths = [path for path, _, _ in Flaky.seen]
     assert paths.count("/v1/commands:check") == 3
     assert paths.count("/v1/commands:redeem") == 1
+    # Every attempt is the same request, and says how much older its readings have become.
+    tries = [(h["Lexwatt-Waited"], body) for path, h, body in Flaky.seen if path == "/v1/commands:check"]
+    assert len({body for _, body in tries}) == 1 and json.loads(tries[0][1])["age_ms"] == 7
+    waited = [int(ms) for ms, _ in tries]
+    assert 0 < waited[0] < waited[1] < waited[2]
     assert paths.count("/token") == 2
     assert {h.get("Authorization") for p, h, _ in Flaky.seen if p != "/token"} == {"Bearer abc"}
 

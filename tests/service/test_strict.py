@@ -202,6 +202,26 @@ def test_a_deadline_that_is_none_is_refused(shared: TestClient, head: str) -> No
     assert found.json()["errors"][0]["field"] == "header.Lexwatt-Deadline"
 
 
+@pytest.mark.parametrize("head", ["-5", "86400001", "1e2", "5.0", "٥", "soon", "", "9" * 5000])
+def test_a_time_waited_that_is_none_is_refused(shared: TestClient, head: str) -> None:
+    heads = {"Lexwatt-Waited": head.encode()}
+    lines = json.dumps(GOOD)
+    for found in (
+        shared.post("/v1/commands:admit", json=GOOD, headers=heads),
+        shared.post("/v1/commands:check", json=GOOD, headers=heads),
+        shared.post("/v1/commands:check", content=lines, headers={**heads, "Content-Type": "application/x-ndjson"}),
+    ):
+        assert (found.status_code, found.json()["errors"][0]["field"]) == (422, "header.Lexwatt-Waited")
+
+
+def test_readings_are_as_much_older_as_the_request_says_it_waited(shared: TestClient) -> None:
+    for path, told in (("/v1/commands:check", "verdict"), ("/v1/commands:admit", "outcome")):
+        for waited, good in (("3900", True), ("4001", False)):
+            body = {**GOOD, "age_ms": 1000}
+            found = shared.post(path, json=body, headers={"Lexwatt-Waited": waited}).json()
+            assert (found[told] in ("complies", "admitted")) == good
+
+
 def test_fuzzed_bodies_never_break_the_service(shared: TestClient) -> None:
     pick = random.Random(6)
     wrong = [json.dumps({**GOOD, field: value}).encode() for field, value, _ in WRONG if "." not in field]

@@ -19,7 +19,9 @@ from lexwatt.service.settings import SCOPES, Settings, UnsafeSettings
 from tests.service.site import (
     ALGORITHMS,
     AUDIENCE,
+    HOMES,
     ISSUER,
+    UNIT,
     TestClient,
     bearer,
     command,
@@ -32,7 +34,7 @@ from tests.service.site import (
     unsigned,
 )
 
-CHECK = "/v1/commands:check"
+CHECK, ADMIT = "/v1/commands:check", "/v1/commands:admit"
 CLAIMS = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "exp": 4_000_000_000, "scope": "asset:read"}
 
 
@@ -143,6 +145,49 @@ def test_a_token_without_the_scope_opens_nothing(shared: TestClient, operation: 
 def test_a_stream_needs_its_own_scope(shared: TestClient) -> None:
     head = {**bearer("asset:read"), "Content-Type": "application/x-ndjson"}
     assert shared.post(CHECK, content=b"{}\n", headers=head).status_code == 403
+
+
+RANGE = {"twin_power_floor": "-80 kW", "twin_power_ceiling": "145 kW"}
+SURE = {"state_of_charge_uncertainty": "0 %"}
+ESTIMATES: list[tuple[str, Any, list[str]]] = [
+    (CHECK, command(state=RANGE), ["state.twin_power_floor", "state.twin_power_ceiling"]),
+    (ADMIT, command(state=SURE), ["state.state_of_charge_uncertainty"]),
+    (
+        ADMIT,
+        {"pool": "homes", "commands": [command("1 kW", u, state=SURE if u == HOMES[1] else {}) for u in HOMES]},
+        ["commands.1.state.state_of_charge_uncertainty"],
+    ),
+    (
+        "/v1/schedules:check",
+        {"subject": "unit", "unit": UNIT, "inputs": {"state_of_charge": "50 %", **SURE}},
+        ["inputs.state_of_charge_uncertainty"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "fields"), ESTIMATES)
+def test_only_who_runs_the_estimator_states_what_it_says(
+    shared: TestClient, path: str, body: Any, fields: list[str]
+) -> None:
+    usual = [s for s in SCOPES if s != "telemetry:estimate"]
+    refused = shared.post(path, json=body, headers=bearer(*usual))
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:lexwatt:problem:not-allowed")
+    assert [e["field"] for e in refused.json()["errors"]] == fields
+    assert 'scope="telemetry:estimate"' in refused.headers["www-authenticate"]
+    assert shared.post(path, json=body, headers=bearer(*usual, "telemetry:estimate")).status_code == 200
+    if path == CHECK:
+        head = {**bearer(*usual), "Content-Type": "application/x-ndjson"}
+        lines = shared.post(path, content=json.dumps(body), headers=head).text.splitlines()
+        assert [json.loads(line)["status"] for line in lines] == [403]
+
+
+def test_a_battery_that_needs_a_twin_is_not_sent_on_a_callers_word(shared: TestClient) -> None:
+    usual, told = bearer("asset:read"), bearer("asset:read", "telemetry:estimate")
+    silent = shared.post(CHECK, json=command("50 kW", "LFP_250"), headers=usual).json()
+    assert silent["verdict"] == "cannot_tell" and "operator/twin_range" in [f["rule"] for f in silent["findings"]]
+    body = command("50 kW", "LFP_250", state=RANGE)
+    assert shared.post(CHECK, json=body, headers=usual).status_code == 403
+    assert shared.post(CHECK, json=body, headers=told).json()["verdict"] == "complies"
 
 
 def test_scopes_nobody_knows_open_nothing(shared: TestClient) -> None:
