@@ -16,6 +16,7 @@ from math import gcd, lcm
 from typing import Any
 
 from compiler import child
+from compiler.to_z3 import number, rational
 from proofs.checker.certificate import Bad, Fact, Problem, Tree, leaf, operand, product, refutes
 from proofs.checker.decision import decision_problem, nothing_problem, parse_document
 from proofs.checker.policy import NO_POLICY, Policy
@@ -216,15 +217,15 @@ class _Search:
         found = [Fraction(0)] * count
         model = solver.model()
         for declared in model.decls():
-            found[int(declared.name()[1:])] = _rational(model[declared])
+            found[int(declared.name()[1:])] = rational(model[declared])
         return found
 
     def _point(self, node: _Node) -> dict[int, Fraction] | None:
         """A point of the linear rows and the box; None when there is none."""
-        rows = [f"({'<' if strict else '<='} {_sum(terms)} {_number(b)})" for _, terms, b, strict in node.linear]
+        rows = [f"({'<' if strict else '<='} {_sum(terms)} {number(b)})" for _, terms, b, strict in node.linear]
         for i, (low, high) in enumerate(node.box):
-            rows += [] if low is None else [f"(>= v{i} {_number(low)})"]
-            rows += [] if high is None else [f"(<= v{i} {_number(high)})"]
+            rows += [] if low is None else [f"(>= v{i} {number(low)})"]
+            rows += [] if high is None else [f"(<= v{i} {number(high)})"]
         found = self._solution(self.problem.n, rows)
         return None if found is None else dict(enumerate(found))
 
@@ -419,15 +420,7 @@ def _rows(*facts: Fact) -> Iterator[Fact]:
 
 
 def _sum(terms: Sequence[tuple[int, int]]) -> str:
-    return f"(+ 0.0 {' '.join(f'(* {_number(a)} v{i})' for i, a in terms)})"
-
-
-def _number(value: int) -> str:
-    return f"{value}.0" if value >= 0 else f"(- {-value}.0)"
-
-
-def _rational(value: Any) -> Fraction:
-    return Fraction(value.numerator_as_long(), value.denominator_as_long())
+    return f"(+ 0.0 {' '.join(f'(* {number(a)} v{i})' for i, a in terms)})"
 
 
 def _whole(pairs: Sequence[tuple[int, Fraction]]) -> tuple[tuple[int, int], ...]:

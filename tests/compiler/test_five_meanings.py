@@ -24,7 +24,7 @@ from compiler.to_exact import Subject, Unusable, Value, Verdict, judge
 from compiler.to_kernel import CODES, Kernel
 from compiler.to_python import single
 from compiler.to_rego import CannotExport, bundle, policy
-from compiler.to_z3 import to_z3
+from compiler.to_z3 import number, to_smt
 from guardrails.guard import judge_facts
 from tests.compiler import made_up
 from tests.packs import unit_rules
@@ -68,13 +68,13 @@ def by_z3(facts: FactSet, states: States) -> list[list[Verdict]]:
     import z3
 
     def truth(fact: Fact, state: dict[str, int | None]) -> bool:
-        terms: dict[int, object] = {}
-        for i in facts.plain(fact):
-            terms[i] = z3.RealVal(state[facts.variables[i].name])
+        values = {i: state[facts.variables[i].name] for i in facts.plain(fact)}
+        terms = {i: number(value) for i, value in values.items() if value is not None}
         for w, x, y in facts.products:
             if x in terms and y in terms:
-                terms[w] = terms[x] * terms[y]
-        return bool(z3.is_true(z3.simplify(to_z3(fact, terms))))
+                terms[w] = f"(* {terms[x]} {terms[y]})"
+        (said,) = z3.parse_smt2_string(f"(assert (= true {to_smt(fact, terms)}))")
+        return bool(z3.is_true(z3.simplify(said)))
 
     out = []
     for state in states:
