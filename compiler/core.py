@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from rules_dsl.units import Unit
@@ -319,9 +319,15 @@ def _plain(node: Any) -> Any:
         return str(node)
     if isinstance(node, tuple):
         return [_plain(part) for part in node]
-    if is_dataclass(node):
-        return [type(node).__name__.rstrip("_"), *(_plain(getattr(node, f.name)) for f in fields(node))]
+    inside = _fields(node.__class__)
+    if inside:
+        return [type(node).__name__.rstrip("_"), *(_plain(getattr(node, name)) for name in inside)]
     return node
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
 
 
 def names(node: Expr | Cond) -> Iterator[str]:

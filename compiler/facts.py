@@ -112,6 +112,13 @@ def negate(fact: Fact) -> Fact:
     return ("O" if fact[0] == "A" else "A", tuple(negate(part) for part in fact[1]))
 
 
+def moved(fact: Fact, to: Mapping[int, int]) -> Fact:
+    """The fact over other positions; a variable that `to` does not name keeps its own."""
+    if fact[0] == "L":
+        return ("L", tuple(sorted((to.get(i, i), a) for i, a in fact[1])), fact[2], fact[3])
+    return (fact[0], tuple(moved(part, to) for part in fact[1]))
+
+
 def holds(fact: Fact, values: Mapping[int, Fraction | int]) -> bool:
     """Whether a fact holds of exact values in steps; raises `KeyError` on a variable without one."""
     if fact[0] == "L":

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, gcd, lcm
 
 from compiler import core as c
 from compiler.bounds import bounds
-from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions, negate
-from compiler.instance import Instance
+from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, mentions, moved, negate
+from compiler.instance import Instance, parts
 
 Range = tuple[Fraction, Fraction]
 Poly = dict[tuple[int, ...], Fraction]
@@ -42,29 +43,65 @@ def lower(
     Raises `CannotLower` for a rule that demands a whole multiple, multiplies more than two quantities, or whose
     parameter nobody has chosen.
     """
-    fixed, ranges = dict(fixed or {}), dict(ranges or {})
+    fixed, ranges = fixed or {}, ranges or {}
     names = [name for name in instance.names() if name not in fixed]
-    space: dict[str, Range] = {}
-    for name in names:
-        declared = instance.vocabulary[name]
-        low, high = ranges.get(name, (declared.low, declared.high))
-        space[name] = max(low, declared.low), min(high, declared.high)
-    for name, value in fixed.items():
-        space[name] = value, value
-    build = _Lower(instance, {name: i for i, name in enumerate(names)}, fixed, space, whole_ranges=not ranges)
-    rules = tuple(build.rule(rule) for rule in instance.rules)
+    position = {name: i for i, name in enumerate(names)}
+    products: dict[tuple[int, int], int] = {}
+    rules = []
+    for rule in instance.rules:
+        spoken = {name for node in parts(rule) for name in c.names(node)}
+        own = [name for name in names if name in spoken]
+        vocabulary = tuple(instance.vocabulary[name] for name in own)
+        given = tuple((name, fixed[name]) for name in sorted(spoken) if name in fixed)
+        narrow = tuple((name, ranges[name]) for name in own if name in ranges)
+        found = _rule_alone(rule, vocabulary, given, narrow, not ranges)
+        if isinstance(found, str):
+            raise CannotLower(found)
+        fact, made = found
+        to = {i: position[name] for i, name in enumerate(own)}
+        for w, x, y in made:
+            a, b = sorted((to[x], to[y]))
+            to[w] = products.setdefault((a, b), len(names) + len(products))
+        same = all(i == j for i, j in to.items())
+        rules.append(fact if same else replace(fact, scope=moved(fact.scope, to), body=moved(fact.body, to)))
     variables = []
     for name in names:
         declared = instance.vocabulary[name]
-        low, high = (end / declared.resolution for end in space[name])
+        low, high = (end / declared.resolution for end in _space(declared, ranges.get(name)))
         step = declared.resolution / declared.unit.factor
         variables.append(Variable(name, declared.unit.text, step, -(-low // 1), high // 1, declared.role))
-    return FactSet(instance.subject, instance.core, tuple(variables), tuple(build.products), rules)
+    kept = tuple((w, x, y) for (x, y), w in products.items())
+    return FactSet(instance.subject, instance.core, tuple(variables), kept, tuple(rules))
+
+
+def _space(declared: c.Declared, within: Range | None) -> Range:
+    low, high = within or (declared.low, declared.high)
+    return max(low, declared.low), min(high, declared.high)
+
+
+@lru_cache(maxsize=2048)
+def _rule_alone(
+    rule: c.CoreRule,
+    vocabulary: tuple[c.Declared, ...],
+    fixed: tuple[tuple[str, Fraction], ...],
+    ranges: tuple[tuple[str, Range], ...],
+    whole_ranges: bool,
+) -> tuple[RuleFact, tuple[tuple[int, int, int], ...]] | str:
+    """The facts of one rule over its own quantities, in the order of `vocabulary`, and their products; or why it has
+    none. The same rule stands in many instances, and lowering it is dear."""
+    narrow = dict(ranges)
+    space = {d.name: _space(d, narrow.get(d.name)) for d in vocabulary} | {name: (v, v) for name, v in fixed}
+    position = {d.name: i for i, d in enumerate(vocabulary)}
+    build = _Lower(vocabulary, position, dict(fixed), space, whole_ranges=whole_ranges)
+    try:
+        return build.rule(rule), tuple(build.products)
+    except CannotLower as error:
+        return str(error)
 
 
 @dataclass(slots=True)
 class _Lower:
-    instance: Instance
+    vocabulary: Sequence[c.Declared]
     position: dict[str, int]
     fixed: Mapping[str, Fraction]
     space: dict[str, Range]
@@ -72,6 +109,7 @@ class _Lower:
     whole_ranges: bool = True
     now: str = ""
     branches: int = 0
+    known_polynomials: dict[int, tuple[c.Expr, Poly | None]] = field(default_factory=dict)
 
     def refuse(self, what: str) -> CannotLower:
         return CannotLower(f"rule `{self.now}`: {what} cannot be written as facts")
@@ -117,8 +155,9 @@ class _Lower:
         """The fact, needing each quantity that the rule speaks of: where the ranges decide a row, so that a quantity
         drops out, the row that it stays inside its range stands for it. A missing value is never compliant."""
         plain = len(self.position)
-        there = {i for i in mentions(fact) if i < plain}
-        there |= {i for w, x, y in self.products if w in mentions(fact) for i in (x, y)}
+        mentioned = mentions(fact)
+        there = {i for i in mentioned if i < plain}
+        there |= {i for w, x, y in self.products if w in mentioned for i in (x, y)}
         spoken = {self.position[n] for node in nodes for n in c.names(node) if n in self.position}
         lost = sorted(spoken - there)
         if not lost:
@@ -139,9 +178,10 @@ class _Lower:
             variables = [m for m in poly or {} if m]
             if poly is None or len(variables) != 1 or len(variables[0]) != 1:
                 continue
-            name = next(n for n, i in self.position.items() if i == variables[0][0])
+            declared = self.vocabulary[variables[0][0]]
+            name = declared.name
             slope = poly[variables[0]]
-            limit = -poly.get((), Fraction(0)) / slope * self.instance.vocabulary[name].resolution
+            limit = -poly.get((), Fraction(0)) / slope * declared.resolution
             low, high = self.space[name]
             if low <= limit <= high:
                 self.space[name] = (low, limit) if slope > 0 else (limit, high)
@@ -332,7 +372,7 @@ class _Lower:
                     for b, y in self.terms(right):
                         if x is not None and y is not None:
                             raise self.refuse("a product of two bent expressions")
-                        out.append((c.Mul(a, b), x if x is not None else y))
+                        out.append((b if a == one else a if b == one else c.Mul(a, b), x if x is not None else y))
                 return out
             case _:
                 return [(expr, None)]
@@ -344,7 +384,14 @@ class _Lower:
         return poly[()]
 
     def polynomial(self, expr: c.Expr) -> Poly | None:
-        """The expression over steps, None when it bends."""
+        """The expression over steps, None when it bends; not to be changed, for branches share their terms."""
+        known = self.known_polynomials.get(id(expr))
+        if known is None:
+            # The expression is kept with its polynomial: nothing else then has its identity.
+            known = self.known_polynomials[id(expr)] = expr, self._polynomial(expr)
+        return known[1]
+
+    def _polynomial(self, expr: c.Expr) -> Poly | None:
         match expr:
             case c.Const(value):
                 return {(): value}
@@ -354,7 +401,7 @@ class _Lower:
             case c.Var(name):
                 if name in self.fixed:
                     return {(): self.fixed[name]}
-                return {(self.position[name],): self.instance.vocabulary[name].resolution}
+                return {(self.position[name],): self.vocabulary[self.position[name]].resolution}
             case c.Add(parts):
                 polys = [self.polynomial(part) for part in parts]
                 return None if None in polys else _sum([p for p in polys if p is not None])
@@ -369,7 +416,7 @@ class _Lower:
                         out[key] = out.get(key, Fraction(0)) + x * y
                 return {m: x for m, x in out.items() if x or not m}
             case c.Div(left, right):
-                return self.polynomial(c.Mul(left, c.Const(1 / self._constant(right))))
+                return self._polynomial(c.Mul(left, c.Const(1 / self._constant(right))))
             case c.Extreme() | c.Piecewise() | c.Case():
                 return None
             case c.Over() | c.AsOf():
@@ -395,10 +442,11 @@ class _Lower:
                 raise self.refuse("a product of more than two quantities")
             index = monomial[0] if len(monomial) == 1 else self._product(*monomial)
             coefficients[index] = coefficients.get(index, Fraction(0)) + a
-            corners = [Fraction(1)]
-            for variable in monomial:
-                corners = [x * end for x in corners for end in self._ends(variable)]
-            least, most = least + min(a * x for x in corners), most + max(a * x for x in corners)
+            corners: Sequence[Fraction] = self._ends(monomial[0])
+            if len(monomial) == 2:
+                corners = [x * end for x in corners for end in self._ends(monomial[1])]
+            low, high = a * min(corners), a * max(corners)
+            least, most = least + min(low, high), most + max(low, high)
         limit = -poly.get((), Fraction(0))
         if most < limit or (most == limit and not strict):
             return TRUE
@@ -411,10 +459,9 @@ class _Lower:
         return ("L", tuple((i, a // common) for i, a in whole.items()), right // common, strict)
 
     def _ends(self, variable: int) -> Range:
-        name = next(n for n, i in self.position.items() if i == variable)
-        resolution = self.instance.vocabulary[name].resolution
-        low, high = self.space[name]
-        return low / resolution, high / resolution
+        declared = self.vocabulary[variable]
+        low, high = self.space[declared.name]
+        return low / declared.resolution, high / declared.resolution
 
     def _product(self, x: int, y: int) -> int:
         found = next((w for w, a, b in self.products if (a, b) == (x, y)), None)

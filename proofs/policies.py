@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
+from types import MappingProxyType
 
 from compiler.bind import substitute
 from compiler.core import CoreRule
 from compiler.core import names as core_names
-from compiler.facts import FALSE, TRUE, Fact, RuleFact, holds, negate, rows
+from compiler.facts import FALSE, TRUE, Fact, RuleFact, holds, moved, negate, rows
 from compiler.instance import Instance
 from compiler.intervals import Interval, admissible
 from compiler.lower import conjunction, disjunction
@@ -157,7 +158,7 @@ class Commands:
     # covering every state
 
     def _cover(
-        self, space: Space, premises: Sequence[Fact] = (), move: Mapping[int, int] | None = None
+        self, space: Space, premises: Sequence[Fact] = (), move: Mapping[int, int] = MappingProxyType({})
     ) -> tuple[list[Policy], bytes | Nothing | str]:
         """Policies and the claim that one of them serves in every state that meets the premises, or a state in which
         nothing is allowed, or why neither is known. `move` says where the space has the variables of the rules."""
@@ -168,7 +169,7 @@ class Commands:
         whole = conjunction([rule_fact(r) for r in self.rules])
         start = {i: Fraction(min(max(0, self.box[i][0]), self.box[i][1])) for i in self.controls}
         policies: list[Policy] = [{i: ({}, v) for i, v in start.items()}]
-        failing = [_moved(negate(self._under(whole, policies[0])), move)]
+        failing = [moved(negate(self._under(whole, policies[0])), move)]
         while True:
             if time.monotonic() > self.until or len(policies) > MAX_POLICIES:
                 return policies, f"undecided, {len(policies)} policies do not cover every state"
@@ -183,7 +184,7 @@ class Commands:
             if policy is None:
                 return policies, f"undecided, no policy is known for a state beside {len(policies)}"
             policies.append(policy)
-            failing.append(_moved(negate(self._under(whole, policy)), move))
+            failing.append(moved(negate(self._under(whole, policy)), move))
 
     def _probe(self) -> Nothing | None:
         """A state that allows nothing, looked for at the thresholds of the rules: quick where there is one control."""
@@ -231,7 +232,7 @@ class Commands:
             corners = [a * b for a in box[x] for b in box[y]]
             box[w] = min(corners), max(corners)
         premises = [
-            _moved(rule_fact(r), move)
+            moved(rule_fact(r), move)
             for name, move in zip((one, other), moves[1:], strict=True)
             for r in self.rules
             if pack(r.rule) == name
@@ -344,7 +345,7 @@ class Commands:
         """What the rules ask of the controls in one state."""
         free = [p for p in self.facts.products if p[1] in self.controls and p[2] in self.controls]
         to = {i: j for j, i in enumerate([*self.controls, *(w for w, _, _ in free)])}
-        facts = [_moved(substitute(self.facts, rule_fact(r), state), to) for r in rules]
+        facts = [moved(substitute(self.facts, rule_fact(r), state), to) for r in rules]
         ints = frozenset(to[i] for i in self.controls if i in self.analysis.ints)
         products = tuple((to[w], to[x], to[y]) for w, x, y in free)
         return Problem(len(to), tuple(self.box[i] for i in to), ints, products, tuple(facts))
@@ -373,11 +374,3 @@ def _row(terms: Mapping[int, Fraction], right: Fraction, strict: bool) -> Fact:
         return TRUE if right > 0 or (right == 0 and not strict) else FALSE
     scale = lcm(right.denominator, *(a.denominator for a in found.values()))
     return ("L", tuple((i, int(a * scale)) for i, a in found.items()), int(right * scale), strict)
-
-
-def _moved(fact: Fact, to: Mapping[int, int] | None) -> Fact:
-    if to is None:
-        return fact
-    if fact[0] == "L":
-        return ("L", tuple(sorted((to[i], a) for i, a in fact[1])), fact[2], fact[3])
-    return (fact[0], tuple(_moved(part, to) for part in fact[1]))

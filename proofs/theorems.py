@@ -15,7 +15,7 @@ from compiler.bind import substitute
 from compiler.clear import cleared, positive
 from compiler.core import CoreTheorem, canonical
 from compiler.document import document, document_digest
-from compiler.facts import TRUE, Fact, FactSet, negate
+from compiler.facts import TRUE, Fact, FactSet, moved, negate
 from compiler.instance import Instance, parts
 from compiler.intervals import Interval, Intervals, admissible, closest
 from compiler.lower import CannotLower, conjunction, lower, lowerable
@@ -256,10 +256,10 @@ def _monotone(theorem: CoreTheorem, facts: FactSet, given: Problem, cause: int) 
     wide, narrow = (higher_of, lower_of) if more else (lower_of, higher_of)
     assumed: list[Fact] = [
         ("L", ((cause, 1), (higher, -1)), 0, False),
-        *(_moved(fact, to) for fact in given.facts if fact != TRUE for to in (lower_of, higher_of)),
+        *(moved(fact, to) for fact in given.facts if fact != TRUE for to in (lower_of, higher_of)),
     ]
-    refused: Fact = ("O", tuple(negate(_moved(rule, narrow)) for rule in speaking))
-    goal: tuple[Fact, ...] = (*assumed, refused, *(_moved(rule, wide) for rule in speaking))
+    refused: Fact = ("O", tuple(negate(moved(rule, narrow)) for rule in speaking))
+    goal: tuple[Fact, ...] = (*assumed, refused, *(moved(rule, wide) for rule in speaking))
     there, here = ("higher", "lower") if more else ("lower", "higher")
     how = f"what is allowed at a {there} {theorem.cause} is allowed at a {here} one"
     problem = Problem(len(box), tuple(box), given.ints, tuple(products), goal)
@@ -270,7 +270,7 @@ def _monotone(theorem: CoreTheorem, facts: FactSet, given: Problem, cause: int) 
         return _proved(theorem, problem, refute_by_cases(problem, before, using, CASE_SECONDS), how)
     except (Satisfiable, Undecided):
         pass
-    problem = replace(problem, facts=(*goal, *(_moved(rule, lower_of) for rule in rest)))
+    problem = replace(problem, facts=(*goal, *(moved(rule, lower_of) for rule in rest)))
     state = _example(problem)
     if state is None:
         return _certify(theorem, problem, how)
@@ -318,12 +318,6 @@ def _implied(theorem: CoreTheorem, facts: FactSet, given: Problem, fails: Fact) 
             state = point.values
     shown = _named(facts, state)
     return Refuted(theorem, what, (shown,), (shown,))
-
-
-def _moved(fact: Fact, to: Mapping[int, int]) -> Fact:
-    if fact[0] == "L":
-        return ("L", tuple(sorted((to.get(i, i), a) for i, a in fact[1])), fact[2], fact[3])
-    return (fact[0], tuple(_moved(part, to) for part in fact[1]))
 
 
 def _certify(theorem: CoreTheorem, problem: Problem, how: str) -> Answer:
