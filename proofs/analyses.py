@@ -95,6 +95,9 @@ class Analysis:
         self.ints = choices(instance, self.facts)
         self.space = Space(self.box, self.ints, self.facts.products)
         self.core = {rule.id: rule for rule in instance.rules}
+        self._least = {
+            v.name: self.box[i][0] * instance.vocabulary[v.name].resolution for i, v in enumerate(self.facts.variables)
+        }
 
     def each_rule(self) -> Iterator[Finding]:
         """Met, broken, redundant, for each rule."""
@@ -104,12 +107,18 @@ class Analysis:
     def one_rule(self, rule: RuleFact) -> Iterator[Finding]:
         """Met, broken, redundant."""
         yield self._exists("can be met", rule, [rule.scope, rule.body], Verdict.COMPLIES, "can never be met")
+        needed = self._needed(rule)
+        if needed.good:
+            # The state breaks the rule, and no other.
+            yield replace(needed, kind="can be broken", text=f"{rule.rule} can be broken")
+            yield needed
+            return
         broken = self._exists(
             "can be broken", rule, [rule.scope, negate(rule.body)], Verdict.VIOLATES, "can never be broken"
         )
         yield broken
         if broken.good:
-            yield self._needed(rule)
+            yield needed
 
     def _exists(self, kind: str, rule: RuleFact, facts: Sequence[Fact], verdict: Verdict, other: str) -> Finding:
         answer = self.space.decide(facts)
@@ -160,8 +169,4 @@ class Analysis:
 
     def complete(self, state: Mapping[str, Fraction]) -> dict[str, Fraction]:
         """A state with every quantity of the rules."""
-        rest = {
-            v.name: self.box[i][0] * self.instance.vocabulary[v.name].resolution
-            for i, v in enumerate(self.facts.variables)
-        }
-        return {**rest, **state}
+        return {**self._least, **state}
