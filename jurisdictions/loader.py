@@ -25,6 +25,7 @@ def files_of(names_or_paths: Sequence[str | Path]) -> tuple[Path, ...]:
     Raises `RulesError` for a name that is neither a pack nor a path with rule files.
     """
     found: list[Path] = [VOCABULARY]
+    known = {VOCABULARY.resolve()}
     for item in names_or_paths:
         shipped = HOME / str(item)
         path = shipped if str(item) in packs() else Path(item)
@@ -35,7 +36,8 @@ def files_of(names_or_paths: Sequence[str | Path]) -> tuple[Path, ...]:
             raise RulesError(
                 [Diagnostic("no-pack", f"`{item}` is neither a pack nor a path with rule files", span, hint)]
             )
-        found += [p for p in more if p.resolve() not in {f.resolve() for f in found}]
+        found += [p for p in more if p.resolve() not in known]
+        known |= {p.resolve() for p in more}
     return tuple(found)
 
 

@@ -76,7 +76,9 @@ def prove(
         read_packs(path)  # findings are told before anything starts, and the processes find everything parsed
         with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
             # The long ones first: the packs by the size of their texts.
-            asked.sort(key=lambda q: (len(q[1]) == 2, -sum(map(len, sources_of(list(q[1])).values()))))
+            asked.sort(
+                key=lambda q: (len(q[1]) == 2, -sum(len(text) for item in q[1] for text in _texts(item).values()))
+            )
             for question, answer in zip(asked, pool.map(_answer, asked, itertools.repeat(when)), strict=True):
                 store(places[question], json.dumps(answer).encode())
                 answers[question] = answer
@@ -98,8 +100,17 @@ Answer = dict[str, Any]
 
 def _place(what: str, group: Sequence[str], when: Day, folder: Path) -> Path:
     """Where the answer for these rule texts, this day and this code is kept."""
-    texts = json.dumps([what, str(when), sorted(sources_of(list(group)).items())]).encode()
+    found: dict[str, str] = {}
+    for item in group:
+        found |= _texts(item)
+    texts = json.dumps([what, str(when), sorted(found.items())]).encode()
     return folder / (hashlib.sha256(texts + code()).hexdigest() + ".json")
+
+
+@cache
+def _texts(item: str) -> dict[str, str]:
+    """The rule texts that a name or path stands for."""
+    return sources_of([item])
 
 
 def _remembered(place: Path) -> Answer | None:
@@ -245,7 +256,7 @@ def _meet(one: str, other: str) -> bool:
 @cache
 def _speaks(item: str) -> tuple[frozenset[tuple[str, str]], frozenset[str], frozenset[str], frozenset[str]]:
     """Subjects at points of the way, names that it declares or sets, packs, words outside texts and remarks."""
-    texts = {name: text for name, text in sources_of([item]).items() if name != str(VOCABULARY)}
+    texts = {name: text for name, text in _texts(item).items() if name != str(VOCABULARY)}
     found = [statement for name, text in texts.items() for statement in parse(text, name)]
     points = {(s.subject, p) for s in found if isinstance(s, t.Rule) for p in s.checked if p in CONSISTENT_AT}
     named = {str(getattr(s, "name", "")) for s in found if not isinstance(s, t.Pack | t.Rule | t.Theorem)}
@@ -258,5 +269,4 @@ def _speaks(item: str) -> tuple[frozenset[tuple[str, str]], frozenset[str], froz
 @cache
 def _packs(item: str) -> frozenset[str]:
     """The packs whose files a name or path stands for."""
-    texts = sources_of([item]).items()
-    return frozenset(s.name for name, text in texts for s in parse(text, name) if isinstance(s, t.Pack))
+    return frozenset(s.name for name, text in _texts(item).items() for s in parse(text, name) if isinstance(s, t.Pack))

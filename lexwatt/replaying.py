@@ -27,13 +27,13 @@ from lexwatt.authoring import AsJson, For, Known, On, day, err, known_on, out, p
 from proofs.checker.certificate import Bad
 from proofs.checker.receipt import read_statement
 from proofs.checker.ruleset import CANNOT_TELL, FAILING, findings, parse_document, rational
-from proofs.rederive import DECISIONS, Documents
 from rules_dsl.units import show
 
 if TYPE_CHECKING:
     from compiler.facts import FactSet
     from dispatch.prices import Prices
     from proofs.checker.ruleset import Document
+    from proofs.rederive import Documents
 
 POWER, DURATION = "active_power", "command_duration"
 NOT_RECORDED = "not_recorded"
@@ -325,6 +325,7 @@ class Replayer:
 def decisions(where: str, span: tuple[int, int] | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Places and predicates of the decisions of a log, or of a day of it, as they are stored; nothing is verified."""
     from proofs.recorded import open_recorded
+    from proofs.rederive import DECISIONS
 
     with closing(open_recorded(where, span)) as source:
         for place, data in source.rows(source.first, source.size):
@@ -349,6 +350,7 @@ def replay(
 ) -> None:
     """Says what other rules would have made of a recorded period. Audit it first: the record is taken as it is."""
     from dispatch.prices import PriceError, load_prices
+    from proofs.rederive import Documents
     from proofs.store import LedgerDamaged, LedgerTooNew, LedgerTooOld
 
     core = to_core(read_packs(packs.split(",")), day(on), places=places(where), known=known_on(known))

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-import pint
+if TYPE_CHECKING:
+    import pint
 
 MAX_DIGITS = 40
 """A number with more digits than any meter or statute writes is refused, not computed with."""
@@ -53,6 +55,8 @@ class Quantity:
 
 @lru_cache(maxsize=1)
 def _registry() -> pint.UnitRegistry[Fraction]:
+    import pint  # it takes long to start, and nothing is read where every answer is remembered
+
     registry: pint.UnitRegistry[Fraction] = pint.UnitRegistry(
         None, non_int_type=Fraction, preprocessors=[lambda text: text.replace("%", " percent")]
     )
@@ -70,9 +74,11 @@ def unit(text: str) -> Unit:
         return Unit("", Fraction(1), DIMENSIONLESS)
     if not _UNIT.fullmatch(text) or len(text) > 40:
         raise UnitError(f"`{text}` is not a unit")
+    from pint.errors import PintError
+
     try:
         one = _registry().Quantity(Fraction(1), _registry().parse_units(text)).to_root_units()
-    except (pint.errors.PintError, AssertionError, AttributeError, TypeError) as error:
+    except (PintError, AssertionError, AttributeError, TypeError) as error:
         raise UnitError(f"`{text}` is not a known unit") from error
     powers = ((name.strip("[]"), int(str(power))) for name, power in one.dimensionality.items() if power)
     dimension = tuple(sorted(powers))
