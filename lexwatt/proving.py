@@ -27,7 +27,7 @@ from compiler.core import Core, CoreRule, Declared
 from compiler.document import document
 from compiler.from_syntax import to_core
 from compiler.instance import Instance, of_one
-from jurisdictions.loader import VOCABULARY, sources_of
+from jurisdictions.loader import VOCABULARY, packs, sources_of
 from lexwatt.authoring import On, Paths, day, out, read_packs, report
 from lexwatt.remembered import PROVED, code, decide
 from lexwatt.remembered import keep as store
@@ -103,7 +103,10 @@ def _place(what: str, group: Sequence[str], when: Day, folder: Path) -> Path:
     found: dict[str, str] = {}
     for item in group:
         found |= _texts(item)
-    texts = json.dumps([what, str(when), sorted(found.items())]).encode()
+    # Which packs are adopted, and by those in turn, is not read here.
+    adopts = any(re.search(r"\badopts\b", _bare(text)) for text in found.values())
+    beside = sources_of(packs()) if adopts else {}
+    texts = json.dumps([what, str(when), sorted(found.items()), sorted(beside.items())]).encode()
     return folder / (hashlib.sha256(texts + code()).hexdigest() + ".json")
 
 
@@ -260,10 +263,15 @@ def _speaks(item: str) -> tuple[frozenset[tuple[str, str]], frozenset[str], froz
     found = [statement for name, text in texts.items() for statement in parse(text, name)]
     points = {(s.subject, p) for s in found if isinstance(s, t.Rule) for p in s.checked if p in CONSISTENT_AT}
     named = {str(getattr(s, "name", "")) for s in found if not isinstance(s, t.Pack | t.Rule | t.Theorem)}
-    bare = re.sub(r'"[^"\n]*"|--.*', " ", "\n".join(texts.values()))
     own = _packs(item)
-    words = frozenset(re.findall(r"\w+", bare)) - own
+    words = frozenset(word for text in texts.values() for word in re.findall(r"\w+", _bare(text))) - own
     return frozenset(points), frozenset(named), own, words
+
+
+@cache
+def _bare(text: str) -> str:
+    """Rule text without what stands in quotes and remarks."""
+    return re.sub(r'"[^"\n]*"|--.*', " ", text)
 
 
 @cache

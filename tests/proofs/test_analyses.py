@@ -14,6 +14,7 @@ from compiler.from_syntax import to_core
 from compiler.instance import Instance, of_one, with_one_row
 from compiler.lower import lower
 from compiler.to_exact import Subject, Verdict, judge
+from jurisdictions import loader
 from jurisdictions.loader import load
 from lexwatt.cli import app
 from proofs.analyses import BLOCKED, Analysis, Finding, expressible
@@ -207,6 +208,24 @@ def test_the_commands(tmp_path: Path) -> None:
     day.write_text("".join(f'{{"active_power": "{w} W"}}\n' for w in range(3000, 6000, 500)), encoding="utf-8")
     shown = runner.invoke(app, ["diff", str(one), str(two), "--day", str(day)])
     assert "made/tight: 2 newly refused, 0 newly allowed" in shown.output
+
+
+def test_an_answer_is_sought_anew_once_an_adopted_pack_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "HOME", tmp_path)
+    ground = tmp_path / "ground" / "ground.rules"
+    ground.parent.mkdir()
+    own = tmp_path / "own.rules"
+    own.write_text('pack own "Our own" adopts ground\n', encoding="utf-8")
+    text = HEAD.replace("pack made", "pack ground")
+    said = []
+    floor = rule("floor", "active_power must be at least 1 kW")
+    for rules in (TIGHT + EXAMPLE.format(0, 5001), floor + EXAMPLE.format(1000, 0)):
+        ground.write_text(text + rules, encoding="utf-8")
+        said.append(CliRunner().invoke(app, ["prove", str(own), "--all", "--cache", str(tmp_path / "kept")]).output)
+    assert "ground/tight can be met" in said[0]
+    assert "ground/floor can be met" in said[1]
 
 
 EXAMPLE = """  example "one"
