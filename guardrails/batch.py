@@ -161,15 +161,14 @@ class Batch:
 
     def _closest(self, units: NDArray[np.intp], asked: Whole) -> tuple[Whole, Truth]:
         """The nearest compliant command of some units, and where there is one, judged like any other command."""
-        values, known = self._values.take(units, axis=1), self._usable.take(units, axis=1)
-        grid = self._grid[units]
+        values, known, grid = self._values, self._usable, self._grid[units]
         if self._steps is None:
-            return self._one_by_one(values, known, asked, grid)
+            return self._one_by_one(values[:, units], known[:, units], asked, grid)
         # A value that is missing is asked for nowhere: its rule does not apply. Any number in range may stand for it.
-        inside = np.clip(values, self.kernel.low[:, None], self.kernel.high[:, None])
-        found, ok = self._steps.nearest(inside, asked, grid)
-        values[self.commanded] = np.where(ok, found, 0)
-        codes = self.kernel.judge_columns(values, known)
+        found, ok = self._steps.nearest(values, known, asked, grid, units)
+        values[self.commanded, units] = np.where(ok, found, 0)
+        codes = self.kernel.judge_columns(values, known, units)
+        values[self.commanded, units] = asked
         return found, ok & (codes[self._blocking].max(axis=0, initial=0) < _VIOLATES)
 
     def _one_by_one(self, values: Whole, known: Truth, asked: Whole, grid: Whole) -> tuple[Whole, Truth]:
