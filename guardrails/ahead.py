@@ -7,6 +7,8 @@ resistances, ambient, shortfall, excess, below, above, derate), an entry for eac
 (soc, v1, v2). `doubt` is that of a temperature (K).
 """
 
+# Helpers take numbers: to hand an array on costs a call for its count of references, unit by unit.
+
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def _hottest(kelvin, doubt, cold, hot, heat, heat_a):
 
 
 @helper
-def _corners(i, t, figure, at, levels, slopes, steep, doubt, state, variance):
+def _corners(t, doubt, unit, figures, p, at, levels, slopes, steep, row):
     """The pessimistic ends for a unit over t seconds.
 
     The ends of state of charge; open-circuit voltages e, low, and f, high; slopes rho for discharge, rho_c for charge
@@ -119,70 +121,70 @@ def _corners(i, t, figure, at, levels, slopes, steep, doubt, state, variance):
     and for each square ampere (K); the greatest currents by voltage, charge and temperature, of a discharge and of a
     charge; the least of them and of the limit on current.
     """
-    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate = state
-    half = SIGMAS * np.sqrt(variance[0, i])
-    soc_lo, soc_hi = soc[i] - half - below[i] - shortfall[i], soc[i] + half + above[i] + excess[i]
+    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate, of_soc, of_pairs = unit
+    half = SIGMAS * np.sqrt(of_soc)
+    soc_lo, soc_hi = soc - half - below - shortfall, soc + half + above + excess
     low, at_lo = _lookup(soc_lo, at, levels, slopes)
     high, at_hi = _lookup(soc_hi, at, levels, slopes)
-    error = figure[_ERROR] + SIGMAS * np.sqrt(_more(variance[3, i] + 2 * variance[4, i] + variance[5, i], 0.0))
-    above1, above2 = _more(v1[i], 0.0), _more(v2[i], 0.0)
+    error = figures[p, _ERROR] + SIGMAS * np.sqrt(_more(of_pairs, 0.0))
+    above1, above2 = _more(v1, 0.0), _more(v2, 0.0)
     e = low - above1 - above2 - error
-    f = high + (above1 - v1[i]) + (above2 - v2[i]) + error
-    r0, r1, r2 = figure[_LARGE0] * factor[i], figure[_LARGE1] * factor[i], figure[_LARGE2] * factor[i]
-    pairs = r0 + t * r1 / (figure[_C1] * r1 + 0.5 * t) + t * r2 / (figure[_C2] * r2 + 0.5 * t)
-    per_a = figure[_PER_AS] * t
-    rho, rho_c = pairs + steep[at_lo] * GRID * per_a, pairs + steep[at_hi] * GRID * per_a
-    heat_a = figure[_HEAT_RATE] * factor[i] * t
-    heat = (v1[i] * v1[i] * figure[_HEAT1] + v2[i] * v2[i] * figure[_HEAT2]) * t / factor[i]
-    heat += t * figure[_COOLING] * _more(ambient[i] - kelvin[i] + doubt, 0.0)
-    out_v, into_v = (e - figure[_MIN_V]) / rho, (figure[_MAX_V] - f) / rho_c
-    out_q, into_q = (soc_lo - figure[_SOC_MIN]) / per_a, (figure[_SOC_MAX] - soc_hi) / per_a
-    out_t = _hottest(kelvin[i], doubt, figure[_DISCHARGE_COLD], figure[_DISCHARGE_HOT], heat, heat_a)
-    into_t = _hottest(kelvin[i], doubt, figure[_CHARGE_COLD], figure[_CHARGE_HOT], heat, heat_a)
-    out = _more(_less(_less(figure[_DISCHARGE_A], out_v), _less(out_q, out_t)), 0.0)
-    into = _more(_less(_less(figure[_CHARGE_A], into_v), _less(into_q, into_t)), 0.0)
+    f = high + (above1 - v1) + (above2 - v2) + error
+    r0, r1, r2 = figures[p, _LARGE0] * factor, figures[p, _LARGE1] * factor, figures[p, _LARGE2] * factor
+    pairs = r0 + t * r1 / (figures[p, _C1] * r1 + 0.5 * t) + t * r2 / (figures[p, _C2] * r2 + 0.5 * t)
+    per_a = figures[p, _PER_AS] * t
+    rho, rho_c = pairs + steep[row, at_lo] * GRID * per_a, pairs + steep[row, at_hi] * GRID * per_a
+    heat_a = figures[p, _HEAT_RATE] * factor * t
+    heat = (v1 * v1 * figures[p, _HEAT1] + v2 * v2 * figures[p, _HEAT2]) * t / factor
+    heat += t * figures[p, _COOLING] * _more(ambient - kelvin + doubt, 0.0)
+    out_v, into_v = (e - figures[p, _MIN_V]) / rho, (figures[p, _MAX_V] - f) / rho_c
+    out_q, into_q = (soc_lo - figures[p, _SOC_MIN]) / per_a, (figures[p, _SOC_MAX] - soc_hi) / per_a
+    out_t = _hottest(kelvin, doubt, figures[p, _DISCHARGE_COLD], figures[p, _DISCHARGE_HOT], heat, heat_a)
+    into_t = _hottest(kelvin, doubt, figures[p, _CHARGE_COLD], figures[p, _CHARGE_HOT], heat, heat_a)
+    out = _more(_less(_less(figures[p, _DISCHARGE_A], out_v), _less(out_q, out_t)), 0.0)
+    into = _more(_less(_less(figures[p, _CHARGE_A], into_v), _less(into_q, into_t)), 0.0)
     # INVARIANT: nothing that is not a finite number, wherever it stands, leaves a current that is allowed.
-    if not np.isfinite(soc_lo + soc_hi + e + f + heat + kelvin[i] + ambient[i] + derate[i]):
+    if not np.isfinite(soc_lo + soc_hi + e + f + heat + kelvin + ambient + derate):
         out, into = np.nan, np.nan
-    rho_q = figure[_SMALL0] * factor[i]
+    rho_q = figures[p, _SMALL0] * factor
     limits = (out_v, out_q, out_t), (into_v, into_q, into_t)
     return soc_lo, soc_hi, e, f, rho, rho_c, rho_q, per_a, heat, heat_a, limits, out, into
 
 
 @helper
-def _range(corners, figure, derate):
+def _range(corners, figures, p, derate):
     """Floor and ceiling of power (W, whole); 1 and -1 where nothing is known."""
     _, _, e, _, rho, _, rho_q, _, _, _, _, out, into = corners
     # A microwatt inward, so that the rounding of these sums cannot carry the range over a limit.
-    most = _less(out * (e - rho * out) - 1e-6, figure[_DISCHARGE_W] * derate)
-    least = _less(into * (e + rho_q * into) - 1e-6, figure[_CHARGE_W] * derate)
+    most = _less(out * (e - rho * out) - 1e-6, figures[p, _DISCHARGE_W] * derate)
+    least = _less(into * (e + rho_q * into) - 1e-6, figures[p, _CHARGE_W] * derate)
     if not np.isfinite(out + into):
         return 1, -1
     return -int(_more(least, 0.0)), int(_more(most, 0.0))
 
 
 @helper
-def _judge(corners, figure, derate, power):
+def _judge(corners, figures, p, derate, power):
     """The greatest current that a power may draw over the horizon, and whether every limit bears it."""
     _, _, e, _, rho, _, rho_q, _, _, _, _, out, into = corners
     r = rho if power >= 0 else rho_q
     strong = 2 * power / (e + np.sqrt(_more(e * e - 4 * r * power, 0.0)))
     ok = strong <= out and strong >= -into
-    return strong, ok and power <= figure[_DISCHARGE_W] * derate and power >= -figure[_CHARGE_W] * derate
+    return strong, ok and power <= figures[p, _DISCHARGE_W] * derate and power >= -figures[p, _CHARGE_W] * derate
 
 
 @helper
-def _broken(corners, figure, derate, power):
+def _broken(corners, figures, p, derate, power):
     """Which limit a power breaks; the first of them where it breaks several."""
-    strong, out, into = _judge(corners, figure, derate, power)[0], corners[11], corners[12]
+    strong, out, into = _judge(corners, figures, p, derate, power)[0], corners[11], corners[12]
     if not np.isfinite(power + strong + out + into):
         return _UNKNOWN
-    if power > figure[_DISCHARGE_W] * derate or power < -figure[_CHARGE_W] * derate:
+    if power > figures[p, _DISCHARGE_W] * derate or power < -figures[p, _CHARGE_W] * derate:
         return _POWER
     forward = power >= 0
     volts, charge, kelvin = corners[10][0] if forward else corners[10][1]
     strong = abs(strong)
-    if strong > (figure[_DISCHARGE_A] if forward else figure[_CHARGE_A]):
+    if strong > (figures[p, _DISCHARGE_A] if forward else figures[p, _CHARGE_A]):
         return _CURRENT
     if strong > _more(volts, 0.0):
         return _VOLTAGE
@@ -199,11 +201,27 @@ _FLEET = "f8[:,::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[:,::1], f8, UniTuple
 @compiled(f"void({_FLEET}, f8, i8[::1], i8[::1])")
 def reach(figures, of, start, levels, slopes, steep, doubt, state, variance, seconds, floor, ceiling):
     """Fills floor and ceiling of the power that each unit can hold for some seconds."""
-    derate, steepest = state[10], steep[len(steep) - 1]
+    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate = state
+    last = len(steep) - 1
     for i in range(len(of)):
-        figure = figures[of[i]]
-        corners = _corners(i, seconds, figure, start[of[i]], levels, slopes, steepest, doubt, state, variance)
-        floor[i], ceiling[i] = _range(corners, figure, derate[i])
+        p = of[i]
+        unit = (
+            soc[i],
+            v1[i],
+            v2[i],
+            kelvin[i],
+            factor[i],
+            ambient[i],
+            shortfall[i],
+            excess[i],
+            below[i],
+            above[i],
+            derate[i],
+            variance[0, i],
+            variance[3, i] + 2 * variance[4, i] + variance[5, i],
+        )
+        corners = _corners(seconds, doubt, unit, figures, p, start[p], levels, slopes, steep, last)
+        floor[i], ceiling[i] = _range(corners, figures, p, derate[i])
 
 
 @compiled(
@@ -233,19 +251,35 @@ def look(
     """Fills in what each power would do: the range, both `ends` of charge, voltage, current and temperature (degC),
     whether it is `ok`, which limit it breaks and, found by halving the horizon, when. `rate` is how many steps of the
     curve a unit may come in a second."""
-    kelvin, ambient, derate = state[3], state[5], state[10]
+    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate = state
+    last = len(steep) - 1
     for i in range(len(of)):
-        figure, at, p = figures[of[i]], start[of[i]], power[i]
-        corners = _corners(i, seconds, figure, at, levels, slopes, steep[len(steep) - 1], doubt, state, variance)
-        floor[i], ceiling[i] = _range(corners, figure, derate[i])
+        p, asked = of[i], power[i]
+        unit = (
+            soc[i],
+            v1[i],
+            v2[i],
+            kelvin[i],
+            factor[i],
+            ambient[i],
+            shortfall[i],
+            excess[i],
+            below[i],
+            above[i],
+            derate[i],
+            variance[0, i],
+            variance[3, i] + 2 * variance[4, i] + variance[5, i],
+        )
+        corners = _corners(seconds, doubt, unit, figures, p, start[p], levels, slopes, steep, last)
+        floor[i], ceiling[i] = _range(corners, figures, p, derate[i])
         soc_lo, soc_hi, e, f, rho, rho_c, _, per_a, heat, heat_a, _, _, _ = corners
-        strong, ok[i] = _judge(corners, figure, derate[i], p)
+        strong, ok[i] = _judge(corners, figures, p, derate[i], asked)
         out, into = _more(strong, 0.0), _less(strong, 0.0)
         ends[0, i], ends[1, i] = soc_lo - out * per_a, soc_hi - into * per_a
         ends[2, i], ends[3, i] = e - rho * out, f - rho_c * into
-        weak = p / ends[3, i]
+        weak = asked / ends[3, i]
         ends[4, i], ends[5, i] = _less(weak, strong), _more(weak, strong)
-        colder = seconds * figure[_COOLING] * _more(kelvin[i] - doubt - ambient[i], 0.0)
+        colder = seconds * figures[p, _COOLING] * _more(kelvin[i] - doubt - ambient[i], 0.0)
         ends[6, i] = kelvin[i] - KELVIN - doubt - colder
         ends[7, i] = kelvin[i] - KELVIN + doubt + heat + heat_a * strong * strong
         limit[i], after[i] = 0, np.nan
@@ -253,15 +287,15 @@ def look(
             early, late = 0.0, seconds
             for _ in range(halvings):
                 t = 0.5 * (early + late)
-                row = steep[min(int(np.ceil(rate * t)), len(steep) - 1)]
-                corners = _corners(i, t, figure, at, levels, slopes, row, doubt, state, variance)
-                if _judge(corners, figure, derate[i], p)[1]:
+                row = min(int(np.ceil(rate * t)), last)
+                corners = _corners(t, doubt, unit, figures, p, start[p], levels, slopes, steep, row)
+                if _judge(corners, figures, p, derate[i], asked)[1]:
                     early = t
                 else:
                     late = t
             if halvings:
-                row = steep[min(int(np.ceil(rate * late)), len(steep) - 1)]
-                corners = _corners(i, late, figure, at, levels, slopes, row, doubt, state, variance)
-            limit[i] = _broken(corners, figure, derate[i], p)
+                row = min(int(np.ceil(rate * late)), last)
+                corners = _corners(late, doubt, unit, figures, p, start[p], levels, slopes, steep, row)
+            limit[i] = _broken(corners, figures, p, derate[i], asked)
             if halvings:
                 after[i] = 0.0 if limit[i] == _UNKNOWN or early == 0.0 else late

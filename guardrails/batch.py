@@ -93,7 +93,8 @@ class Batch:
         for name, truth in (unusable or {}).items():
             if name in place:
                 self._usable[place[name]] = ~truth
-        self._blocking = np.array([r for r, rule in enumerate(facts.rules) if rule.blocks], dtype=np.intp)
+        blocking = np.array([r for r, rule in enumerate(facts.rules) if rule.blocks], dtype=np.intp)
+        self._blocking = slice(None) if len(blocking) == len(facts.rules) else blocking
         limits = [instance.vocabulary[name].stale for name in self.names]
         self._stale = np.array([_nanoseconds(limit) for limit in limits], dtype=np.int64)[:, None]
         self._steps: Stretches | None
@@ -161,14 +162,17 @@ class Batch:
 
     def _closest(self, units: NDArray[np.intp], asked: Whole) -> tuple[Whole, Truth]:
         """The nearest compliant command of some units, and where there is one, judged like any other command."""
-        values, known, grid = self._values, self._usable, self._grid[units]
+        values, known = self._values, self._usable
         if self._steps is None:
-            return self._one_by_one(values[:, units], known[:, units], asked, grid)
+            return self._one_by_one(values[:, units], known[:, units], asked, self._grid[units])
+        # Where all are asked for, none has to be picked out.
+        at = None if len(units) == self.units else units
+        where = slice(None) if at is None else at
         # A value that is missing is asked for nowhere: its rule does not apply. Any number in range may stand for it.
-        found, ok = self._steps.nearest(values, known, asked, grid, units)
-        values[self.commanded, units] = np.where(ok, found, 0)
-        codes = self.kernel.judge_columns(values, known, units)
-        values[self.commanded, units] = asked
+        found, ok = self._steps.nearest(values, known, asked, self._grid[where], at)
+        values[self.commanded, where] = found
+        codes = self.kernel.judge_columns(values, known, at)
+        values[self.commanded, where] = asked
         return found, ok & (codes[self._blocking].max(axis=0, initial=0) < _VIOLATES)
 
     def _one_by_one(self, values: Whole, known: Truth, asked: Whole, grid: Whole) -> tuple[Whole, Truth]:
