@@ -225,92 +225,85 @@ def _run(code, always, ends, values, usable, by_state, whole, at, given, numbers
                         value = raw[k]
                         known[k] = 3 * ((known[k] ^ 1) | np.int8(value < low) | np.int8(value > high))
             elif op < TRUTH:
-                out = numbers[into]
-                x, y = numbers[left], numbers[right]
                 if right < 0:
                     for k in range(size):
-                        y[k] = constant
+                        numbers[right, k] = constant
                 if op == GIVEN:
                     row = given[left, start:end]
                     for k in range(size):
-                        out[k] = row[k]
+                        numbers[into, k] = row[k]
                 elif op == SET:
                     for k in range(size):
-                        out[k] = constant
+                        numbers[into, k] = constant
                 elif op == ADD:
                     for k in range(size):
-                        out[k] = x[k] + y[k]
+                        numbers[into, k] = numbers[left, k] + numbers[right, k]
                 elif op == SUB:
                     for k in range(size):
-                        out[k] = x[k] - y[k]
+                        numbers[into, k] = numbers[left, k] - numbers[right, k]
                 elif op == MUL:
                     for k in range(size):
-                        out[k] = x[k] * y[k]
+                        numbers[into, k] = numbers[left, k] * numbers[right, k]
                 elif op == MIN:
                     for k in range(size):
-                        out[k] = min(x[k], y[k])
+                        numbers[into, k] = min(numbers[left, k], numbers[right, k])
                 elif op == MAX:
                     for k in range(size):
-                        out[k] = max(x[k], y[k])
+                        numbers[into, k] = max(numbers[left, k], numbers[right, k])
                 elif op == PICK:
-                    truth, z = truths[left], numbers[third]
                     for k in range(size):
-                        out[k] = z[k] if truth[k] else y[k]
+                        numbers[into, k] = numbers[third, k] if truths[left, k] else numbers[right, k]
                 elif op == DIVIDE:
                     for k in range(size):
                         # A float proposes, at most one off for dividends below EXACT; the remainder decides.
-                        quotient = np.int64(np.floor(x[k] / y[k]))
-                        rest = x[k] - quotient * y[k]
-                        out[k] = quotient + (rest >= y[k]) - (rest < 0)
+                        quotient = np.int64(np.floor(numbers[left, k] / numbers[right, k]))
+                        rest = numbers[left, k] - quotient * numbers[right, k]
+                        numbers[into, k] = quotient + (rest >= numbers[right, k]) - (rest < 0)
                 else:
                     for k in range(size):
-                        out[k] = x[k] // y[k]
+                        numbers[into, k] = numbers[left, k] // numbers[right, k]
             elif op < ABSENT:
-                told = truths[into]
-                x, y = numbers[left], numbers[right]
                 if right < 0:
                     for k in range(size):
-                        y[k] = constant
+                        numbers[right, k] = constant
                 if op == TRUTH:
                     row = given[left, start:end]
                     for k in range(size):
-                        told[k] = row[k]
+                        truths[into, k] = row[k]
                 elif op == LE:
                     for k in range(size):
-                        told[k] = x[k] <= y[k]
+                        truths[into, k] = numbers[left, k] <= numbers[right, k]
                 elif op == LT:
                     for k in range(size):
-                        told[k] = x[k] < y[k]
+                        truths[into, k] = numbers[left, k] < numbers[right, k]
                 else:
                     for k in range(size):
-                        told[k] = x[k] == y[k]
+                        truths[into, k] = numbers[left, k] == numbers[right, k]
             elif op < _KEEP_CODE:
-                told = truths[into]
-                p, q = truths[left], truths[right]
                 if right < 0:
                     for k in range(size):
-                        q[k] = constant
+                        truths[right, k] = constant
                 if op == CODE:
                     for k in range(size):
-                        told[k] = constant
+                        truths[into, k] = constant
                 elif op == AND:
                     for k in range(size):
-                        told[k] = p[k] & q[k]
+                        truths[into, k] = truths[left, k] & truths[right, k]
                 elif op == OR:
                     for k in range(size):
-                        told[k] = p[k] | q[k]
+                        truths[into, k] = truths[left, k] | truths[right, k]
                 elif op == XOR:
                     for k in range(size):
-                        told[k] = p[k] ^ q[k]
+                        truths[into, k] = truths[left, k] ^ truths[right, k]
                 elif op == BUT:
                     for k in range(size):
-                        told[k] = p[k] & (q[k] ^ 1)
+                        truths[into, k] = truths[left, k] & (truths[right, k] ^ 1)
                 elif op == UNLESS:
                     for k in range(size):
-                        told[k] = p[k] | (q[k] ^ 1)
+                        truths[into, k] = truths[left, k] | (truths[right, k] ^ 1)
                 else:
                     for k in range(size):
-                        told[k] = p[k] * q[k]
+                        truths[into, k] = truths[left, k] * truths[right, k]
             elif op == _KEEP_CODE:
                 p, kept = truths[left], codes[third, start:end]
                 for k in range(size):
