@@ -200,7 +200,7 @@ def _run(code, always, ends, values, usable, by_state, whole, at, given, numbers
             if step == always and not lost:
                 break
             op, left, right, third, into, constant = code[step]
-            if op == LOAD or op == ABSENT:
+            if op in (LOAD, ABSENT):
                 low, high = ends[left]
                 raw = numbers[into if op == LOAD else -1]
                 known = truths[into if op == ABSENT else -1]

@@ -287,7 +287,7 @@ class Twin:
 
     def _fleet(self, seconds: float) -> tuple[Any, ...]:
         """What the compiled look-aheads take first. Raises `ValueError` for arrays of another length."""
-        state = (
+        columns = (
             self.soc,
             self.v1,
             self.v2,
@@ -300,7 +300,7 @@ class Twin:
             self.above,
             self.derate,
         )
-        state = tuple(np.ascontiguousarray(column, dtype=np.float64) for column in state)
+        state = tuple(np.ascontiguousarray(column, dtype=np.float64) for column in columns)
         variance = np.ascontiguousarray(self.variance, dtype=np.float64)
         if any(column.shape != (self.count,) for column in state) or variance.shape != (6, self.count):
             raise ValueError("the twin's state must have an entry for each unit")
