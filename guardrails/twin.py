@@ -138,6 +138,8 @@ class Twin:
         self.curve_error = error * self.series
         self._tables([(p.chemistry, p.series) for p in packs])
         self._figures = self._ahead(each)
+        # Here, so that no look ahead waits until it is compiled.
+        ahead.reach.ready(), ahead.look.ready()
         fastest = np.maximum(each("discharge_a"), each("charge_a")) / each("capacity")
         self._rate = float(np.max(fastest, initial=0.0)) * GRID / (1 - self.doubts.capacity)
         n = self.count
