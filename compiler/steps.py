@@ -21,7 +21,7 @@ Truth = NDArray[np.bool_]
 WIDTH = 512
 """States that a step works on at once."""
 EXACT = 2**51
-"""Where dividends and divisors are less than this in size, `DIVIDE` does what else `DIVIDE_WIDE` has to."""
+"""Where dividends and divisors are less than twice this in size, `DIVIDE` does what else `DIVIDE_WIDE` has to."""
 
 # Of numbers: a variable brought into its range, one of the other rows, a constant, and what is made of them. `PICK` is
 # the third operand where the left one, a truth, is 1, else the right one. Quotients are rounded down, divisors are at

@@ -75,7 +75,10 @@ class Stretches:
         self.facts, self.commanded, self._box = facts, commanded, facts.box()
         self._program = Program([(v.low, v.high) for v in facts.variables])
         self._zero = self._program.constant(SET, 0)
-        self._far = self._program.constant(SET, FAR)
+        declared = facts.variables[commanded]
+        # One step beyond the declared range is as good as any number beyond it: there ends what is not bounded.
+        self._under, self._over = declared.low - 1, declared.high + 1
+        self._most = max(abs(self._under), abs(self._over))
         self._edges: dict[Atom, tuple[_Set, _Set]] = {}
         sets = []
         for rule in facts.rules:
@@ -129,19 +132,16 @@ class Stretches:
     def _keep(self, all_of: _Set) -> Whole:
         """Writes what `_ends` gives; returns how many intervals each union has."""
         call, declared = self._program.call, self.facts.variables[self.commanded]
-        divide = self._divide(max(abs(declared.low), abs(declared.high)) + 1)
+        divide = self._divide(self._most)
         asked, grid = self._program.leaf(GIVEN, 0), self._program.leaf(GIVEN, 1)
+        short = call(SUB, grid, Number(1))
         self._program.keep(call(divide, asked, grid), 0)
 
-        def inside(end: int) -> int:
-            # One step beyond the range is as good as any number beyond it.
-            return call(MAX, call(MIN, end, Number(declared.high + 1)), Number(declared.low - 1))
-
         def up(end: int) -> int:
-            return call(SUB, self._zero, call(divide, call(SUB, self._zero, inside(end)), grid))
+            return call(divide, call(ADD, end, short), grid)
 
         def down(end: int) -> int:
-            return call(divide, inside(end), grid)
+            return call(divide, end, grid)
 
         low, high = self._program.constant(SET, declared.low), self._program.constant(SET, declared.high)
         if all_of.low is not None:
@@ -149,12 +149,12 @@ class Stretches:
         if all_of.high is not None:
             high = call(MIN, high, all_of.high)
         if all_of.when is not None:
-            low = self._program.pick(all_of.when, low, Number(FAR))
+            low = self._program.pick(all_of.when, low, Number(self._over))
         ends = [up(low), down(high)]
         for union in all_of.unions:
             for first, last in union:
                 ends.append(self._program.constant(SET, -FAR) if first is None else up(first))
-                ends.append(self._far if last is None else down(last))
+                ends.append(self._program.constant(SET, FAR) if last is None else down(last))
         for row, end in enumerate(ends):
             self._program.keep(end, 1 + row)
         return np.array([len(union) for union in all_of.unions], dtype=np.int64)
@@ -199,6 +199,7 @@ class Stretches:
         most = reach(self._box, atom.terms) + abs(atom.bound)
         if most >= FAR:
             raise ValueError("a row may leave 64 bits")
+        self._most = max(self._most, most + 1)
         call, pick = self._program.call, self._program.pick
         slope, rest = split(self.facts, atom, self.commanded)
         right = self._less(atom.bound, rest)
@@ -222,13 +223,13 @@ class Stretches:
         rising, falling, level = call(LT, self._zero, by), call(LT, by, Number(0)), call(EQ, by, Number(0))
         size = call(MAX, call(MAX, by, call(SUB, self._zero, by)), Number(1))
         up = call(divide, right, size)
-        down = call(SUB, self._zero, up)
-        nothing, all_else = (pick(call(op, level, met), self._far, Number(-FAR)) for op in (BUT, AND))
+        down, over = call(SUB, self._zero, up), self._program.constant(SET, self._over)
+        nothing, all_else = (pick(call(op, level, met), over, Number(self._under)) for op in (BUT, AND))
         return (
-            _Set(pick(falling, down, nothing), pick(rising, up, Number(FAR))),
+            _Set(pick(falling, down, nothing), pick(rising, up, Number(self._over))),
             _Set(
                 pick(rising, call(ADD, up, Number(1)), all_else),
-                pick(falling, call(SUB, down, Number(1)), Number(FAR)),
+                pick(falling, call(SUB, down, Number(1)), Number(self._over)),
             ),
         )
 
@@ -258,8 +259,8 @@ class Stretches:
                     whole = self._join(OR, whole, part.when)
                     continue
                 if part.when is not None:
-                    low = None if low is None else pick(part.when, low, Number(FAR))
-                    high = None if high is None else pick(part.when, high, Number(-FAR))
+                    low = None if low is None else pick(part.when, low, Number(self._over))
+                    high = None if high is None else pick(part.when, high, Number(self._under))
                 if low is None:
                     below = self._join(MAX, below, high)
                 elif high is None:
@@ -276,8 +277,8 @@ class Stretches:
             low, high = pieces[-1]
             unless = self._not(whole)
             pieces[-1] = (
-                None if low is None else pick(unless, low, Number(-FAR)),
-                None if high is None else pick(unless, high, Number(FAR)),
+                None if low is None else pick(unless, low, Number(self._under)),
+                None if high is None else pick(unless, high, Number(self._over)),
             )
         return _Set(*pieces[0]) if len(pieces) == 1 else _Set(unions=(tuple(pieces),))
 
@@ -294,31 +295,30 @@ def _settle(ends, unions, found, ok):  # type: ignore[no-untyped-def]
     """The admissible step nearest to each wish: on either side, on from union to union until none objects."""
     for k in range(len(found)):
         wish, low, high = ends[0, k], ends[1, k], ends[2, k]
-        up, down = max(wish, low), min(wish, high)
-        moved = True
-        while moved and up <= high:
-            moved, row = False, 3
-            for size in unions:
-                best = FAR
-                for _ in range(size):
-                    step = max(up, ends[row, k])
-                    if step <= ends[row + 1, k]:
-                        best = min(best, step)
-                    row += 2
-                moved |= best != up
-                up = best
-        moved = True
-        while moved and down >= low:
-            moved, row = False, 3
-            for size in unions:
-                best = -FAR
-                for _ in range(size):
-                    step = min(down, ends[row + 1, k])
-                    if step >= ends[row, k]:
-                        best = max(best, step)
-                    row += 2
-                moved |= best != down
-                down = best
+        up, kept, union, row = max(wish, low), 0, 0, 3
+        while kept < len(unions) and up <= high:
+            best = FAR
+            for _ in range(unions[union]):
+                step = max(up, ends[row, k])
+                if step <= ends[row + 1, k]:
+                    best = min(best, step)
+                row += 2
+            kept, up = kept + 1 if best == up else 1, best
+            union += 1
+            if union == len(unions):
+                union, row = 0, 3
+        down, kept, union, row = min(wish, high), 0, 0, 3
+        while kept < len(unions) and down >= low:
+            best = -FAR
+            for _ in range(unions[union]):
+                step = min(down, ends[row + 1, k])
+                if step >= ends[row, k]:
+                    best = max(best, step)
+                row += 2
+            kept, down = kept + 1 if best == down else 1, best
+            union += 1
+            if union == len(unions):
+                union, row = 0, 3
         above, below = up <= high, down >= low
         ok[k] = above or below
         if above and below:

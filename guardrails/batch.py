@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from compiler.facts import FactSet
 from compiler.instance import Instance
+from compiler.steps import EXACT
 from compiler.to_intervals import CannotVector, Stretches
 from compiler.to_kernel import Kernel
 from guardrails.repair import closest_command
@@ -72,13 +73,13 @@ class Batch:
         the step of each device. What `settled` does not name is a reading; `names` gives their order. Stages are timed
         by `clock_ns`.
 
-        Raises `ValueError` for a column of another length or type, or a grid below one.
+        Raises `ValueError` for a column of another length or type, or a grid below one or beyond any device.
         """
         place, self._clock = facts.index(), clock_ns
         self.facts, self.kernel, self.commanded = facts, Kernel(facts), place[commanded]
         self.units = len(grid)
-        if grid.dtype != np.int64 or grid.ndim != 1 or (self.units and grid.min() < 1):
-            raise ValueError("grid: one whole number of at least 1 for each unit was expected")
+        if grid.dtype != np.int64 or grid.ndim != 1 or (self.units and not 1 <= grid.min() <= grid.max() < EXACT):
+            raise ValueError("grid: one whole number from 1 to 2^51 for each unit was expected")
         for name, column in settled.items():
             if column.dtype != np.int64 or column.shape != grid.shape:
                 raise ValueError(f"{name}: one whole number for each unit was expected")

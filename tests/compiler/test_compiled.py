@@ -79,9 +79,9 @@ def test_a_function_that_cannot_be_compiled_says_so() -> None:
 
 
 EDGES = st.one_of(
-    st.integers(-EXACT + 1, EXACT - 1),
+    st.integers(-2 * EXACT + 1, 2 * EXACT - 1),
     st.integers(-40, 40),
-    st.builds(lambda n, d: n - d, st.sampled_from([EXACT, -EXACT + 6, 2**40]), st.integers(1, 3)),
+    st.builds(lambda n, d: n - d, st.sampled_from([2 * EXACT, -2 * EXACT + 6, EXACT, 2**40]), st.integers(1, 3)),
 )
 
 
