@@ -39,6 +39,7 @@ from compiler.steps import (
     OR,
     SET,
     SUB,
+    WIDTH,
     XOR,
     Number,
     Operand,
@@ -102,7 +103,7 @@ class Stretches:
         """
         ends = self._ends(values, usable, asked, grid, at)
         found, ok = np.empty_like(asked), np.empty(len(asked), dtype=np.bool_)
-        _settle.ready()(ends, self._unions, found, ok)
+        _settle.ready()(ends, self._unions, np.empty((3, WIDTH), dtype=np.int64), found, ok)
         return found * grid, ok
 
     def around(self, values: Whole, usable: Truth, at: Whole, grid: Whole) -> tuple[Whole, Whole]:
@@ -290,38 +291,54 @@ class Stretches:
         return found
 
 
-@compiled("void(i8[:,::1], i8[::1], i8[::1], b1[::1])")
-def _settle(ends, unions, found, ok):  # type: ignore[no-untyped-def]
+@compiled("void(i8[:,::1], i8[::1], i8[:,::1], i8[::1], b1[::1])")
+def _settle(ends, unions, work, found, ok):  # type: ignore[no-untyped-def]
     """The admissible step nearest to each wish: on either side, on from union to union until none objects."""
-    for k in range(len(found)):
-        wish, low, high = ends[0, k], ends[1, k], ends[2, k]
-        up, kept, union, row = max(wish, low), 0, 0, 3
-        while kept < len(unions) and up <= high:
-            best = FAR
+    up, down, best = work[0], work[1], work[2]
+    for start in range(0, len(found), len(up)):
+        size = min(len(up), len(found) - start)
+        stop = start + size
+        wish, low, high = ends[0, start:stop], ends[1, start:stop], ends[2, start:stop]
+        nearest, there = found[start:stop], ok[start:stop]
+        for k in range(size):
+            up[k], down[k] = max(wish[k], low[k]), min(wish[k], high[k])
+        kept, union, row = 0, 0, 3
+        while kept < len(unions):
+            for k in range(size):
+                best[k] = FAR
             for _ in range(unions[union]):
-                step = max(up, ends[row, k])
-                if step <= ends[row + 1, k]:
-                    best = min(best, step)
+                first, last = ends[row, start:stop], ends[row + 1, start:stop]
+                for k in range(size):
+                    step = max(up[k], first[k])
+                    best[k] = min(best[k], step if step <= last[k] else FAR)
                 row += 2
-            kept, up = kept + 1 if best == up else 1, best
-            union += 1
+            moved = 0
+            for k in range(size):
+                moved |= up[k] ^ best[k]
+                up[k] = best[k]
+            kept, union = 1 if moved else kept + 1, union + 1
             if union == len(unions):
                 union, row = 0, 3
-        down, kept, union, row = min(wish, high), 0, 0, 3
-        while kept < len(unions) and down >= low:
-            best = -FAR
+        kept, union, row = 0, 0, 3
+        while kept < len(unions):
+            for k in range(size):
+                best[k] = -FAR
             for _ in range(unions[union]):
-                step = min(down, ends[row + 1, k])
-                if step >= ends[row, k]:
-                    best = max(best, step)
+                first, last = ends[row, start:stop], ends[row + 1, start:stop]
+                for k in range(size):
+                    step = min(down[k], last[k])
+                    best[k] = max(best[k], step if step >= first[k] else -FAR)
                 row += 2
-            kept, down = kept + 1 if best == down else 1, best
-            union += 1
+            moved = 0
+            for k in range(size):
+                moved |= down[k] ^ best[k]
+                down[k] = best[k]
+            kept, union = 1 if moved else kept + 1, union + 1
             if union == len(unions):
                 union, row = 0, 3
-        above, below = up <= high, down >= low
-        ok[k] = above or below
-        if above and below:
-            over, under = up - wish, wish - down
-            above = over < under or (over == under and abs(up) < abs(down))
-        found[k] = up if above else down
+        for k in range(size):
+            above, below = up[k] <= high[k], down[k] >= low[k]
+            over, under = up[k] - wish[k], wish[k] - down[k]
+            nearer = (over < under) | ((over == under) & (abs(up[k]) < abs(down[k])))
+            there[k] = above | below
+            nearest[k] = up[k] if above & (nearer | (not below)) else down[k]
