@@ -1,4 +1,4 @@
-"""Facts to NumPy: the nearest admissible step of one commanded quantity, for many states at once.
+"""Facts to a program: the nearest admissible step of one commanded quantity, for many states at once.
 
 With a state put in, a row over whole numbers is a half-line. "All of" meets, "at least one of" joins; half-lines to one
 side join to a half-line, so most rules become one interval for each state. The rest are unions of a few. The nearest
@@ -11,15 +11,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.breakpoints import split
+from compiler.compiled import compiled
 from compiler.facts import FactSet, negate
-from compiler.literals import Atom, Group, Literal, Normal, normal, reach
+from compiler.literals import Atom, Literal, Normal, normal, reach
 from compiler.lower import disjunction
+from compiler.steps import (
+    ADD,
+    AND,
+    BUT,
+    CODE,
+    DIVIDE,
+    DIVIDE_WIDE,
+    EQ,
+    EXACT,
+    GIVEN,
+    LE,
+    LOAD,
+    LT,
+    MAX,
+    MIN,
+    MUL,
+    OR,
+    SET,
+    SUB,
+    WIDTH,
+    XOR,
+    Number,
+    Operand,
+    Program,
+)
 
 Whole = NDArray[np.int64]
 Truth = NDArray[np.bool_]
@@ -34,274 +59,286 @@ class CannotVector(Exception):
 
 @dataclass(slots=True)
 class _Set:
-    """What a fact leaves: `low` to `high` (None: no end) inside each of `unions`, nothing where `when` is false."""
+    """What a fact leaves: `low` to `high` (None: no end) inside each of `unions`, nothing where `when` is false; all of
+    them steps of the program."""
 
-    low: Whole | None = None
-    high: Whole | None = None
-    unions: tuple[tuple[tuple[Whole | None, Whole | None], ...], ...] = ()
-    when: Truth | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A row apart: what multiplies the commanded quantity (a number and terms, and its range), and the other terms."""
-
-    about: bool
-    fixed: int
-    free: tuple[tuple[int, int], ...]
-    least: int
-    most: int
-    rest: tuple[tuple[int, int], ...]
+    low: int | None = None
+    high: int | None = None
+    unions: tuple[tuple[tuple[int | None, int | None], ...], ...] = ()
+    when: int | None = None
 
 
 class Stretches:
-    """The blocking rules of a fact set as stretches of one commanded quantity."""
+    """The blocking rules of a fact set as stretches of one commanded quantity; several threads may use them at once."""
 
     def __init__(self, facts: FactSet, commanded: int) -> None:
         """Raises `CannotVector` naming a rule."""
         self.facts, self.commanded, self._box = facts, commanded, facts.box()
-        self._demands: list[Normal] = []
-        self.plans: dict[Atom, _Plan] = {}
+        self._program = Program([(v.low, v.high) for v in facts.variables])
+        self._zero = self._program.constant(SET, 0)
+        declared = facts.variables[commanded]
+        # One step beyond the declared range is as good as any number beyond it: there ends what is not bounded.
+        self._under, self._over = declared.low - 1, declared.high + 1
+        self._most = max(abs(self._under), abs(self._over))
+        self._edges: dict[Atom, tuple[_Set, _Set]] = {}
+        sets = []
         for rule in facts.rules:
             if rule.blocks:
-                demand = normal(disjunction([negate(rule.scope), rule.body]), self._box)
-                self._fits(rule.rule, demand)
-                if demand is not True:
-                    self._demands.append(demand)
+                try:
+                    sets.append(self._set(normal(disjunction([negate(rule.scope), rule.body]), self._box)))
+                except ValueError as error:
+                    raise CannotVector(f"rule `{rule.rule}`: {error}") from error
+        self._unions = self._keep(self._every(sets))
+        _settle.ready()
 
-    def _fits(self, rule: str, fact: Normal) -> None:
-        if isinstance(fact, Group):
-            for part in fact.parts:
-                self._fits(rule, part)
-        elif isinstance(fact, Literal):
-            # INVARIANT: no partial sum, slope or right side leaves half of int64, so their sums do not leave int64.
-            if reach(self._box, fact.atom.terms) + abs(fact.atom.bound) >= FAR:
-                raise CannotVector(f"rule `{rule}`: a row may leave 64 bits")
-            try:
-                self.plans[fact.atom] = self._plan(fact.atom)
-            except ValueError as error:
-                raise CannotVector(f"rule `{rule}`: {error}") from error
-
-    def _plan(self, atom: Atom) -> _Plan:
-        slope, rest = split(self.facts, atom, self.commanded)
-        ends = [(a, a) if i is None else sorted(a * e for e in self._box[i]) for a, i in slope]
-        fixed = sum(a for a, i in slope if i is None)
-        free = tuple((i, a) for a, i in slope if i is not None)
-        return _Plan(bool(slope), fixed, free, sum(e[0] for e in ends), sum(e[1] for e in ends), tuple(rest))
-
-    def nearest(self, values: Whole, asked: Whole, grid: Whole) -> tuple[Whole, Truth]:
+    def nearest(
+        self, values: Whole, usable: Truth, asked: Whole, grid: Whole, at: Whole | None = None
+    ) -> tuple[Whole, Truth]:
         """The admissible multiples of `grid` nearest to `asked`, and where there is any.
 
-        `values` is (variables, states) in steps, inside the declared ranges; the commanded row is not looked at.
-        `asked` are multiples of `grid`. Of two equally near the one nearer zero is taken, then the lower.
+        `values` and `usable` are (variables, states) in steps; the commanded row is not looked at, and some number of
+        its range stands for a value that is outside. `at` says which states are asked for; `asked`, multiples of
+        `grid` inside the declared range, and `grid`, from 1 to `EXACT`, have an entry for each of these. Of two equally
+        near the one nearer zero is taken, then the lower.
         """
-        step, low, high, unions = self._stretches(values, grid)
-        wish = asked // step
-        up, down = _climb(np.maximum(wish, low), unions), _descend(np.minimum(wish, high), unions)
-        up_ok, down_ok = up <= high, down >= low
-        over, under = up - wish, wish - down
-        above = up_ok & (~down_ok | (over < under) | ((over == under) & (np.abs(up) < np.abs(down))))
-        return np.where(above, up, down) * step, up_ok | down_ok
+        ends = self._ends(values, usable, asked, grid, at)
+        found, ok = np.empty_like(asked), np.empty(len(asked), dtype=np.bool_)
+        _settle.ready()(ends, self._unions, np.empty((3, WIDTH), dtype=np.int64), found, ok)
+        return found * grid, ok
 
-    def around(self, values: Whole, at: Whole, grid: Whole) -> tuple[Whole, Whole]:
+    def around(self, values: Whole, usable: Truth, at: Whole, grid: Whole) -> tuple[Whole, Whole]:
         """The stretch of admissible multiples of `grid` around each admissible multiple `at`, ends included.
 
         Where no stretch holds `at`, the ends are crossed.
         """
-        step, low, high, unions = self._stretches(values, grid)
-        here = at // step
-        for first, last in unions:
+        here, low, high, *ends = self._ends(values, usable, at, grid, None)
+        for size in self._unions.tolist():
             # Intervals that share a step are one stretch.
+            union, ends = np.array(ends[: 2 * size]), ends[2 * size :]
+            first, last = union[::2], union[1::2]
             holds = (first <= here) & (here <= last)
             low = np.maximum(low, np.where(holds, first, FAR).min(axis=0))
             high = np.minimum(high, np.where(holds, last, -FAR).max(axis=0))
         crossed = (low > here) | (here > high)
-        return np.where(crossed, 1, low) * step, np.where(crossed, 0, high) * step
+        return np.where(crossed, 1, low) * grid, np.where(crossed, 0, high) * grid
 
-    def _stretches(self, values: Whole, grid: Whole) -> tuple[Any, Whole, Whole, list[tuple[Whole, Whole]]]:
-        """What one device step is, and in such steps the ends of all and the intervals of each union."""
-        run = _Run(self, values)
-        declared = self.facts.variables[self.commanded]
-        all_of = _every([run.set(demand) for demand in self._demands])
-        low = np.maximum(declared.low, -FAR if all_of.low is None else all_of.low)
-        high = np.minimum(declared.high, FAR if all_of.high is None else all_of.high)
+    def _ends(self, values: Whole, usable: Truth, asked: Whole, grid: Whole, at: Whole | None) -> Whole:
+        """In steps of the devices: what is asked, the ends of all, and of each interval of each union."""
+        ends = np.empty((3 + 2 * int(self._unions.sum()), len(asked)), dtype=np.int64)
+        self._program.run(values, usable, found=ends, at=at, given=np.stack([asked, grid]))
+        return ends
+
+    # The program
+
+    def _keep(self, all_of: _Set) -> Whole:
+        """Writes what `_ends` gives; returns how many intervals each union has."""
+        call, declared = self._program.call, self.facts.variables[self.commanded]
+        divide = self._divide(self._most)
+        asked, grid = self._program.leaf(GIVEN, 0), self._program.leaf(GIVEN, 1)
+        short = call(SUB, grid, Number(1))
+        self._program.keep(call(divide, asked, grid), 0)
+
+        def up(end: int) -> int:
+            return call(divide, call(ADD, end, short), grid)
+
+        def down(end: int) -> int:
+            return call(divide, end, grid)
+
+        low, high = self._program.constant(SET, declared.low), self._program.constant(SET, declared.high)
+        if all_of.low is not None:
+            low = call(MAX, low, all_of.low)
+        if all_of.high is not None:
+            high = call(MIN, high, all_of.high)
         if all_of.when is not None:
-            low = np.where(all_of.when, low, FAR)
-        # A divisor that all devices share is divided by many times faster.
-        step: Any = grid[0] if len(grid) and (grid == grid[0]).all() else grid
-        unions = []
+            low = self._program.pick(all_of.when, low, Number(self._over))
+        ends = [up(low), down(high)]
         for union in all_of.unions:
-            ends = np.empty((2, len(union), len(grid)), dtype=np.int64)
-            for k, (first, last) in enumerate(union):
-                # Lower ends are turned, so that both are rounded inward by the same division.
-                ends[0, k] = FAR if first is None else -first
-                ends[1, k] = FAR if last is None else last
-            ends //= step
-            np.negative(ends[0], out=ends[0])
-            unions.append((ends[0], ends[1]))
-        return step, -(-low // step), high // step, unions
+            for first, last in union:
+                ends.append(self._program.constant(SET, -FAR) if first is None else up(first))
+                ends.append(self._program.constant(SET, FAR) if last is None else down(last))
+        for row, end in enumerate(ends):
+            self._program.keep(end, 1 + row)
+        return np.array([len(union) for union in all_of.unions], dtype=np.int64)
 
+    @staticmethod
+    def _divide(most: int) -> int:
+        """The division for dividends and divisors of at most this size."""
+        return DIVIDE if most < EXACT else DIVIDE_WIDE
 
-def _climb(at: Whole, unions: Sequence[tuple[Whole, Whole]]) -> Whole:
-    """The least step from `at` on inside every union; beyond every value where there is none."""
-    while unions:
-        start = at
-        for low, high in unions:
-            step = np.maximum(at, low)
-            at = np.where(step <= high, step, FAR).min(axis=0)
-        if len(unions) == 1 or (at == start).all():
-            break
-    return at
-
-
-def _descend(at: Whole, unions: Sequence[tuple[Whole, Whole]]) -> Whole:
-    """The greatest step up to `at` inside every union; below every value where there is none."""
-    while unions:
-        start = at
-        for low, high in unions:
-            step = np.minimum(at, high)
-            at = np.where(step >= low, step, -FAR).max(axis=0)
-        if len(unions) == 1 or (at == start).all():
-            break
-    return at
-
-
-class _Run:
-    """One evaluation; what several rows share is computed once."""
-
-    def __init__(self, stretches: Stretches, values: Whole) -> None:
-        self.of, self.values = stretches, values
-        self._columns: dict[int, Whole] = {}
-        self._edges: dict[Atom, tuple[_Set, _Set]] = {}
-        self._truths: dict[Atom, Truth] = {}
-
-    def column(self, i: int) -> Whole:
-        plain = len(self.of.facts.variables)
+    def _scaled(self, i: int, a: int) -> int:
+        plain = len(self.facts.variables)
         if i < plain:
-            found: Whole = self.values[i]
-            return found
-        if i not in self._columns:
-            _, x, y = self.of.facts.products[i - plain]
-            self._columns[i] = np.multiply(self.values[x], self.values[y])
-        return self._columns[i]
+            column = self._program.leaf(LOAD, i)
+        else:
+            _, x, y = self.facts.products[i - plain]
+            column = self._program.call(MUL, self._program.leaf(LOAD, x), self._program.leaf(LOAD, y))
+        return column if a == 1 else self._program.call(MUL, column, Number(a))
 
-    def total(self, terms: Sequence[tuple[int, int]]) -> Any:
-        out: Any = None
+    def _less(self, number: int, terms: Sequence[tuple[int, int]]) -> int:
+        """A number less some terms."""
+        total = self._program.constant(SET, number)
         for i, a in terms:
-            term = self.column(i) if abs(a) == 1 else self.column(i) * abs(a)
-            signed = term if a > 0 else -term
-            out = signed if out is None else out + signed
-        return 0 if out is None else out
+            total = self._program.call(SUB if a > 0 else ADD, total, self._scaled(i, abs(a)))
+        return total
 
-    def set(self, fact: Normal) -> _Set:
+    def _not(self, truth: int) -> int:
+        return self._program.call(XOR, truth, Number(1))
+
+    def _set(self, fact: Normal) -> _Set:
         if isinstance(fact, bool):
-            return _Set(when=None if fact else np.zeros(self.values.shape[1], dtype=np.bool_))
+            return _Set() if fact else _Set(when=self._program.constant(CODE, 0))
         if isinstance(fact, Literal):
-            return self.row(fact)
-        parts = [self.set(part) for part in fact.parts]
-        return _every(parts) if fact.every else _some(parts)
+            if fact.atom not in self._edges:
+                self._edges[fact.atom] = self._row(fact.atom)
+            return self._edges[fact.atom][0 if fact.positive else 1]
+        parts = [self._set(part) for part in fact.parts]
+        return self._every(parts) if fact.every else self._some(parts)
 
-    def row(self, literal: Literal) -> _Set:
-        atom = literal.atom
-        plan = self.of.plans[atom]
-        if not plan.about:
-            if atom not in self._truths:
-                self._truths[atom] = self.total(plan.rest) <= atom.bound
-            return _Set(when=self._truths[atom] if literal.positive else ~self._truths[atom])
-        if atom not in self._edges:
-            self._edges[atom] = self.edge(plan, atom.bound)
-        return self._edges[atom][0 if literal.positive else 1]
-
-    def edge(self, plan: _Plan, bound: int) -> tuple[_Set, _Set]:
-        """Where slope times the quantity and the rest are at most the bound, and where not."""
-        right = bound - self.total(plan.rest)
-        if isinstance(right, int):
-            right = np.full(self.values.shape[1], right)
-        by: Any = plan.fixed
-        for i, a in plan.free:
-            term = self.values[i] if a == 1 else self.values[i] * a
-            by = by + term if isinstance(by, np.ndarray) or by else term
-        if plan.least > 0:
-            edge = right if isinstance(by, int) and by == 1 else right // by
-            return _Set(high=edge), _Set(low=edge + 1)
-        if plan.most < 0:
-            edge = -right if isinstance(by, int) and by == -1 else -(right // -by)
-            return _Set(low=edge), _Set(high=edge - 1)
-        size = np.maximum(np.abs(by), 1)
-        rising, falling, level = by > 0, by < 0, by == 0
-        met = right >= 0
-        up, down = right // size, -(right // size)
-        high = np.where(rising, up, FAR)
-        low = np.where(falling, down, np.where(level & ~met, FAR, -FAR))
-        other_low = np.where(rising, up + 1, np.where(level & met, FAR, -FAR))
-        other_high = np.where(falling, down - 1, FAR)
-        return _Set(low, high), _Set(other_low, other_high)
-
-
-def _every(parts: Sequence[_Set]) -> _Set:
-    out = _Set()
-    for part in parts:
-        out.low = part.low if out.low is None else out.low if part.low is None else np.maximum(out.low, part.low)
-        out.high = part.high if out.high is None else out.high if part.high is None else np.minimum(out.high, part.high)
-        out.when = part.when if out.when is None else out.when if part.when is None else out.when & part.when
-        out.unions += part.unions
-    return out
-
-
-def _some(parts: Sequence[_Set]) -> _Set:
-    """The join: half-lines to one side are one half-line, a truth alone makes everything admissible."""
-    whole: Truth | None = None
-    below: Whole | None = None
-    above: Whole | None = None
-    others: list[tuple[Whole | None, Whole | None]] = []
-    for part in parts:
-        for low, high in _pieces(part):
-            if low is None and high is None:
-                if part.when is None:
-                    return _Set()
-                whole = part.when if whole is None else whole | part.when
-                continue
-            if part.when is not None:
-                if low is not None:
-                    low = np.where(part.when, low, FAR)
-                if high is not None:
-                    high = np.where(part.when, high, -FAR)
-            if low is None and high is not None:
-                below = high if below is None else np.maximum(below, high)
-            elif high is None and low is not None:
-                above = low if above is None else np.minimum(above, low)
-            else:
-                others.append((low, high))
-    pieces = [*others]
-    if below is not None:
-        pieces.append((None, below if whole is None else np.where(whole, FAR, below)))
-        whole = None
-    if above is not None:
-        pieces.append((above if whole is None else np.where(whole, -FAR, above), None))
-        whole = None
-    if not pieces:
-        return _Set(when=whole)
-    if whole is not None:
-        low, high = pieces[0]
-        pieces[0] = (
-            None if low is None else np.where(whole, -FAR, low),
-            None if high is None else np.where(whole, FAR, high),
+    def _row(self, atom: Atom) -> tuple[_Set, _Set]:
+        """What a row leaves of the commanded quantity, and what its opposite does."""
+        # INVARIANT: no partial sum, slope or right side leaves half of int64, so their sums do not leave int64.
+        most = reach(self._box, atom.terms) + abs(atom.bound)
+        if most >= FAR:
+            raise ValueError("a row may leave 64 bits")
+        self._most = max(self._most, most + 1)
+        call, pick = self._program.call, self._program.pick
+        slope, rest = split(self.facts, atom, self.commanded)
+        right = self._less(atom.bound, rest)
+        met = call(LE, self._zero, right)
+        if not slope:
+            return _Set(when=met), _Set(when=self._not(met))
+        ends = [(a, a) if i is None else sorted(a * e for e in self._box[i]) for a, i in slope]
+        least, greatest = sum(e[0] for e in ends), sum(e[1] for e in ends)
+        fixed = sum(a for a, i in slope if i is None)
+        free = [(i, -a) for a, i in slope if i is not None]
+        divide = self._divide(max(most, -least, greatest))
+        if least > 0:
+            by: Operand = self._less(fixed, free) if free else Number(fixed)
+            high = right if by == Number(1) else call(divide, right, by)
+            return _Set(high=high), _Set(low=call(ADD, high, Number(1)))
+        if greatest < 0:
+            by = self._less(-fixed, [(i, -a) for i, a in free]) if free else Number(-fixed)
+            low = call(SUB, self._zero, right if by == Number(1) else call(divide, right, by))
+            return _Set(low=low), _Set(high=call(SUB, low, Number(1)))
+        by = self._less(fixed, free)
+        rising, falling, level = call(LT, self._zero, by), call(LT, by, Number(0)), call(EQ, by, Number(0))
+        size = call(MAX, call(MAX, by, call(SUB, self._zero, by)), Number(1))
+        up = call(divide, right, size)
+        down, over = call(SUB, self._zero, up), self._program.constant(SET, self._over)
+        nothing, all_else = (pick(call(op, level, met), over, Number(self._under)) for op in (BUT, AND))
+        return (
+            _Set(pick(falling, down, nothing), pick(rising, up, Number(self._over))),
+            _Set(
+                pick(rising, call(ADD, up, Number(1)), all_else),
+                pick(falling, call(SUB, down, Number(1)), Number(self._over)),
+            ),
         )
-    if len(pieces) == 1:
-        return _Set(*pieces[0])
-    return _Set(unions=(tuple(pieces),))
 
+    def _join(self, op: int, left: int | None, right: int | None) -> int | None:
+        return right if left is None else left if right is None else self._program.call(op, left, right)
 
-def _pieces(part: _Set) -> list[tuple[Whole | None, Whole | None]]:
-    """The intervals of a set: its own, cut by each union."""
-    found = [(part.low, part.high)]
-    for union in part.unions:
-        found = [
-            (
-                a if b is None else b if a is None else np.maximum(a, b),
-                c if d is None else d if c is None else np.minimum(c, d),
+    def _every(self, parts: Sequence[_Set]) -> _Set:
+        out = _Set()
+        for part in parts:
+            out.low, out.high = self._join(MAX, out.low, part.low), self._join(MIN, out.high, part.high)
+            out.when = self._join(AND, out.when, part.when)
+            out.unions += part.unions
+        return out
+
+    def _some(self, parts: Sequence[_Set]) -> _Set:
+        """The join: half-lines to one side are one half-line, a truth alone makes everything admissible."""
+        pick = self._program.pick
+        whole: int | None = None
+        below: int | None = None
+        above: int | None = None
+        pieces: list[tuple[int | None, int | None]] = []
+        for part in parts:
+            for low, high in self._pieces(part):
+                if low is None and high is None:
+                    if part.when is None:
+                        return _Set()
+                    whole = self._join(OR, whole, part.when)
+                    continue
+                if part.when is not None:
+                    low = None if low is None else pick(part.when, low, Number(self._over))
+                    high = None if high is None else pick(part.when, high, Number(self._under))
+                if low is None:
+                    below = self._join(MAX, below, high)
+                elif high is None:
+                    above = self._join(MIN, above, low)
+                else:
+                    pieces.append((low, high))
+        if below is not None:
+            pieces.append((None, below))
+        if above is not None:
+            pieces.append((above, None))
+        if not pieces:
+            return _Set(when=whole)
+        if whole is not None:
+            low, high = pieces[-1]
+            unless = self._not(whole)
+            pieces[-1] = (
+                None if low is None else pick(unless, low, Number(self._under)),
+                None if high is None else pick(unless, high, Number(self._over)),
             )
-            for a, c in found
-            for b, d in union
-        ]
-    return found
+        return _Set(*pieces[0]) if len(pieces) == 1 else _Set(unions=(tuple(pieces),))
+
+    def _pieces(self, part: _Set) -> list[tuple[int | None, int | None]]:
+        """The intervals of a set: its own, cut by each union."""
+        found = [(part.low, part.high)]
+        for union in part.unions:
+            found = [(self._join(MAX, a, b), self._join(MIN, c, d)) for a, c in found for b, d in union]
+        return found
+
+
+@compiled("void(i8[:,::1], i8[::1], i8[:,::1], i8[::1], b1[::1])")
+def _settle(ends, unions, work, found, ok):  # type: ignore[no-untyped-def]
+    """The admissible step nearest to each wish: on either side, on from union to union until none objects."""
+    up, down, best = work[0], work[1], work[2]
+    for start in range(0, len(found), len(up)):
+        size = min(len(up), len(found) - start)
+        stop = start + size
+        wish, low, high = ends[0, start:stop], ends[1, start:stop], ends[2, start:stop]
+        nearest, there = found[start:stop], ok[start:stop]
+        for k in range(size):
+            up[k], down[k] = max(wish[k], low[k]), min(wish[k], high[k])
+        kept, union, row = 0, 0, 3
+        while kept < len(unions):
+            for k in range(size):
+                best[k] = FAR
+            for _ in range(unions[union]):
+                first, last = ends[row, start:stop], ends[row + 1, start:stop]
+                for k in range(size):
+                    step = max(up[k], first[k])
+                    best[k] = min(best[k], step if step <= last[k] else FAR)
+                row += 2
+            moved = 0
+            for k in range(size):
+                moved |= up[k] ^ best[k]
+                up[k] = best[k]
+            kept, union = 1 if moved else kept + 1, union + 1
+            if union == len(unions):
+                union, row = 0, 3
+        kept, union, row = 0, 0, 3
+        while kept < len(unions):
+            for k in range(size):
+                best[k] = -FAR
+            for _ in range(unions[union]):
+                first, last = ends[row, start:stop], ends[row + 1, start:stop]
+                for k in range(size):
+                    step = min(down[k], last[k])
+                    best[k] = max(best[k], step if step >= first[k] else -FAR)
+                row += 2
+            moved = 0
+            for k in range(size):
+                moved |= down[k] ^ best[k]
+                down[k] = best[k]
+            kept, union = 1 if moved else kept + 1, union + 1
+            if union == len(unions):
+                union, row = 0, 3
+        for k in range(size):
+            above, below = up[k] <= high[k], down[k] >= low[k]
+            over, under = up[k] - wish[k], wish[k] - down[k]
+            nearer = (over < under) | ((over == under) & (abs(up[k]) < abs(down[k])))
+            there[k] = above | below
+            nearest[k] = up[k] if above & (nearer | (not below)) else down[k]

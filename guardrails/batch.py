@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from compiler.facts import FactSet
 from compiler.instance import Instance
+from compiler.steps import EXACT
 from compiler.to_intervals import CannotVector, Stretches
 from compiler.to_kernel import Kernel
 from guardrails.repair import closest_command
@@ -72,13 +73,13 @@ class Batch:
         the step of each device. What `settled` does not name is a reading; `names` gives their order. Stages are timed
         by `clock_ns`.
 
-        Raises `ValueError` for a column of another length or type, or a grid below one.
+        Raises `ValueError` for a column of another length or type, or a grid below one or beyond any device.
         """
         place, self._clock = facts.index(), clock_ns
         self.facts, self.kernel, self.commanded = facts, Kernel(facts), place[commanded]
         self.units = len(grid)
-        if grid.dtype != np.int64 or grid.ndim != 1 or (self.units and grid.min() < 1):
-            raise ValueError("grid: one whole number of at least 1 for each unit was expected")
+        if grid.dtype != np.int64 or grid.ndim != 1 or (self.units and not 1 <= grid.min() <= grid.max() < EXACT):
+            raise ValueError("grid: one whole number from 1 to 2^51 for each unit was expected")
         for name, column in settled.items():
             if column.dtype != np.int64 or column.shape != grid.shape:
                 raise ValueError(f"{name}: one whole number for each unit was expected")
@@ -93,7 +94,8 @@ class Batch:
         for name, truth in (unusable or {}).items():
             if name in place:
                 self._usable[place[name]] = ~truth
-        self._blocking = np.array([r for r, rule in enumerate(facts.rules) if rule.blocks], dtype=np.intp)
+        blocking = np.array([r for r, rule in enumerate(facts.rules) if rule.blocks], dtype=np.intp)
+        self._blocking = slice(None) if len(blocking) == len(facts.rules) else blocking
         limits = [instance.vocabulary[name].stale for name in self.names]
         self._stale = np.array([_nanoseconds(limit) for limit in limits], dtype=np.int64)[:, None]
         self._steps: Stretches | None
@@ -161,15 +163,17 @@ class Batch:
 
     def _closest(self, units: NDArray[np.intp], asked: Whole) -> tuple[Whole, Truth]:
         """The nearest compliant command of some units, and where there is one, judged like any other command."""
-        values, known = self._values.take(units, axis=1), self._usable.take(units, axis=1)
-        grid = self._grid[units]
+        values, known = self._values, self._usable
         if self._steps is None:
-            return self._one_by_one(values, known, asked, grid)
+            return self._one_by_one(values[:, units], known[:, units], asked, self._grid[units])
+        # Where all are asked for, none has to be picked out.
+        at = None if len(units) == self.units else units
+        where = slice(None) if at is None else at
         # A value that is missing is asked for nowhere: its rule does not apply. Any number in range may stand for it.
-        inside = np.clip(values, self.kernel.low[:, None], self.kernel.high[:, None])
-        found, ok = self._steps.nearest(inside, asked, grid)
-        values[self.commanded] = np.where(ok, found, 0)
-        codes = self.kernel.judge_columns(values, known)
+        found, ok = self._steps.nearest(values, known, asked, self._grid[where], at)
+        values[self.commanded, where] = found
+        codes = self.kernel.judge_columns(values, known, at)
+        values[self.commanded, where] = asked
         return found, ok & (codes[self._blocking].max(axis=0, initial=0) < _VIOLATES)
 
     def _one_by_one(self, values: Whole, known: Truth, asked: Whole, grid: Whole) -> tuple[Whole, Truth]:

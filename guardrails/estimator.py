@@ -22,9 +22,10 @@ import numpy as np
 from compiler import core as c
 from compiler.core import Core
 from compiler.to_exact import Value
+from guardrails.ahead import SIGMAS
 from guardrails.cells import CHEMISTRIES
 from guardrails.state import Reading
-from guardrails.twin import HORIZON_S, SIGMAS, Bools, Floats, Ints, Twin
+from guardrails.twin import HORIZON_S, Bools, Floats, Ints, Twin
 
 RESIDUAL_RULE = "operator/charge_residual"
 FLOOR, CEILING = "twin_power_floor", "twin_power_ceiling"

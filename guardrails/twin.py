@@ -21,25 +21,23 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from guardrails import ahead
+from guardrails.ahead import FIGURES, GRID, SIGMAS
 from guardrails.cells import CHEMISTRIES, GAS, KELVIN, Pack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-GRID = 400
-"""Steps of the open-circuit table; every point of a curve lies on one (they stand at whole per cent)."""
 CHUNK = 2048
 """Units worked on at once, so that what is in hand stays in the second-level cache."""
-SIGMAS = 3.0
-"""Half-width of a band in standard deviations."""
 HORIZON_S = 5.0
 COLDEST = KELVIN - 40
 """K; down to here the doubt about a temperature is turned into one about resistances. Colder, no battery is used."""
@@ -91,28 +89,6 @@ class LookAhead:
     after: Floats
 
 
-class _Corners(NamedTuple):
-    """The pessimistic ends for some units: open-circuit voltages `e`, low, and `f`, high; slopes `rho` for discharge,
-    `rho_c` for charge and `rho_q` for a charge's current; the share of charge that an ampere moves, at the most; the
-    warming without current and for each square ampere (K); the greatest currents, by current, voltage, charge and
-    temperature."""
-
-    soc_lo: Floats
-    soc_hi: Floats
-    e: Floats
-    f: Floats
-    rho: Floats
-    rho_c: Floats
-    rho_q: Floats
-    per_a: Floats
-    heat: Floats
-    heat_a: Floats
-    discharge: tuple[Floats, ...]
-    charge: tuple[Floats, ...]
-    max_out: Floats
-    max_in: Floats
-
-
 Where = slice | NDArray[np.intp]
 
 
@@ -136,44 +112,36 @@ class Twin:
         """A twin for each pack, or for each entry of `of`, which says which pack a unit is; nothing is known yet."""
         self.packs = tuple(packs)
         self.doubts = doubts or Doubt()
-        index = np.arange(len(packs)) if of is None else np.asarray(of, dtype=np.int64)
-        self.of = index
-        self.count = len(index)
+        self.of = np.arange(len(packs)) if of is None else np.ascontiguousarray(of, dtype=np.int64)
+        if self.of.ndim != 1 or (len(self.of) and not 0 <= self.of.min() <= self.of.max() < len(packs)):
+            raise ValueError("of: the place of a pack was expected for each unit")
+        self.count = len(self.of)
 
-        def each(*fields: str) -> list[Floats]:
-            return [np.array([getattr(p, f) for p in packs], dtype=np.float64)[index] for f in fields]
+        def each(field: str) -> Floats:
+            return np.array([getattr(p, field) for p in packs], dtype=np.float64)
 
-        def ends(field: str) -> Floats:
-            return np.array([getattr(p, field) for p in packs], dtype=np.float64).reshape(-1, 2)[index].T.copy()
+        def units(*fields: str) -> list[Floats]:
+            return [each(field)[self.of] for field in fields]
 
-        self.series, self.capacity, self.r0, self.r1, self.c1, self.r2, self.c2 = each(
+        self.series, self.capacity, self.r0, self.r1, self.c1, self.r2, self.c2 = units(
             "series", "capacity", "r0", "r1", "c1", "r2", "c2"
         )
-        self._activation, self._reference, self.min_v, self.max_v = each("activation", "reference", "min_v", "max_v")
-        self.discharge_a, self.charge_a, self.discharge_w, self.charge_w = each(
+        self._activation, self._reference, self.min_v, self.max_v = units("activation", "reference", "min_v", "max_v")
+        self.discharge_a, self.charge_a, self.discharge_w, self.charge_w = units(
             "discharge_a", "charge_a", "discharge_w", "charge_w"
         )
-        self.soc_min, self.soc_max, self._heat_capacity, self._conductance, error = each(
+        self.soc_min, self.soc_max, self._heat_capacity, self._conductance, error = units(
             "soc_min", "soc_max", "heat_capacity", "conductance", "ocv_error"
         )
-        self._charge_k, self._discharge_k = ends("charge_k"), ends("discharge_k")
         self._activation /= GAS
-        self._tables([(p.chemistry, p.series) for p in packs], index)
-        # What a look-ahead needs of each unit and never changes.
-        d = self.doubts
-        self.curve_error = error * self.series
-        self._per_as = 1 / (self.capacity * (1 - d.capacity))
-        self._steeply = self._per_as * GRID
         self._watts_k = 1 / self._heat_capacity
-        span = self._activation * d.temperature
-        colder, warmer = COLDEST * (COLDEST - d.temperature), COLDEST * (COLDEST + d.temperature)
-        large, small = np.exp(span / colder) * (1 + d.resistance), np.exp(-span / warmer) * (1 - d.resistance)
-        self._large = self.r0 * large, self.r1 * large, self.r2 * large
-        self._all_large = (self.r0 + self.r1 + self.r2) * large * self._watts_k
-        self._small = self.r0 * small
-        self._heats = self._watts_k / (self.r1 * small), self._watts_k / (self.r2 * small)
-        self._most_heat = self._all_large * np.maximum(self.discharge_a, self.charge_a) ** 2
-        self._rate = float(np.max(np.maximum(self.discharge_a, self.charge_a) / self.capacity, initial=0.0))
+        self.curve_error = error * self.series
+        self._tables([(p.chemistry, p.series) for p in packs])
+        self._figures = self._ahead(each)
+        # Here, so that no look ahead waits until it is compiled.
+        ahead.reach.ready(), ahead.look.ready()
+        fastest = np.maximum(each("discharge_a"), each("charge_a")) / each("capacity")
+        self._rate = float(np.max(fastest, initial=0.0)) * GRID / (1 - self.doubts.capacity)
         n = self.count
         self.soc, self.v1, self.v2 = np.full(n, np.nan), np.zeros(n), np.zeros(n)
         self.temperature, self.ambient = np.full(n, np.nan), np.full(n, 25 + KELVIN)
@@ -183,14 +151,41 @@ class Twin:
         self.below, self.above = np.zeros(n), np.zeros(n)
         self.derate = np.ones(n)
 
-    def _tables(self, kinds: Sequence[tuple[str, int]], index: Ints) -> None:
+    def _ahead(self, each: Callable[[str], Floats]) -> Floats:
+        """What a look-ahead needs of each pack and never changes: `FIGURES`."""
+        d = self.doubts
+        span = each("activation") / GAS * d.temperature
+        colder, warmer = COLDEST * (COLDEST - d.temperature), COLDEST * (COLDEST + d.temperature)
+        large, small = np.exp(span / colder) * (1 + d.resistance), np.exp(-span / warmer) * (1 - d.resistance)
+        r0, r1, r2, watts_k = each("r0"), each("r1"), each("r2"), 1 / each("heat_capacity")
+        charge, discharge = (each(field).reshape(-1, 2).T for field in ("charge_k", "discharge_k"))
+        found = {
+            "curve_error": each("ocv_error") * each("series"),
+            "per_as": 1 / (each("capacity") * (1 - d.capacity)),
+            "large0": r0 * large,
+            "large1": r1 * large,
+            "large2": r2 * large,
+            "small0": r0 * small,
+            "heat_rate": (r0 + r1 + r2) * large * watts_k,
+            "heat1": watts_k / (r1 * small),
+            "heat2": watts_k / (r2 * small),
+            "cooling": watts_k * each("conductance"),
+            "charge_cold": charge[0],
+            "charge_hot": charge[1],
+            "discharge_cold": discharge[0],
+            "discharge_hot": discharge[1],
+        }
+        return np.ascontiguousarray(np.stack([found[f] if f in found else each(f) for f in FIGURES], axis=1))
+
+    def _tables(self, kinds: Sequence[tuple[str, int]]) -> None:
         """Open-circuit voltage of whole packs on the grid, one table for each chemistry and number of cells."""
         distinct = sorted(set(kinds))
         grid = np.linspace(0, 100, GRID + 1)
         curves = [np.interp(grid, *np.array(CHEMISTRIES[c].ocv).T) * series for c, series in distinct]
         self._levels = np.concatenate([c[:-1] for c in curves]) if curves else np.empty(0)
         self._slopes = np.concatenate([np.diff(c) for c in curves]) if curves else np.empty(0)
-        self._start = np.array([distinct.index(k) * GRID for k in kinds], dtype=np.int64)[index]
+        self._starts = np.array([distinct.index(k) * GRID for k in kinds], dtype=np.int64)
+        self._start = self._starts[self.of]
         self._steepest: dict[int, Floats] = {}
 
     @property
@@ -264,7 +259,6 @@ class Twin:
         """The current (A) that each unit's power (W) draws now; where none gives so much, the one that gives most."""
         return self._current(self.soc, self.v1, self.v2, self.r0 * self._factor, power, slice(None))
 
-    @_QUIET
     def reach(self, seconds: float = HORIZON_S) -> tuple[Ints, Ints]:
         """Floor and ceiling of power (W, whole) that each unit can hold for `seconds` with every limit kept.
 
@@ -272,11 +266,9 @@ class Twin:
         always inside a range: a limit that is crossed already forbids only power that would move further across it.
         """
         floor, ceiling = np.empty(self.count, dtype=np.int64), np.empty(self.count, dtype=np.int64)
-        for s in self._chunks():
-            self._range(self._corners(s, seconds), s, floor, ceiling)
+        ahead.reach.ready()(*self._fleet(seconds), seconds, floor, ceiling)
         return floor, ceiling
 
-    @_QUIET
     def look_ahead(self, power: Floats | Ints, seconds: float = HORIZON_S, when: bool = True) -> LookAhead:
         """What each unit's power (W) would do over `seconds`, at the pessimistic ends of the uncertainty.
 
@@ -284,51 +276,38 @@ class Twin:
         broken.
         """
         n = self.count
-        pairs = [(np.empty(n), np.empty(n)) for _ in range(4)]
-        ok, limit, after = np.empty(n, dtype=bool), np.zeros(n, dtype=np.int8), np.full(n, np.nan)
         floor, ceiling = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        asked = np.asarray(power, dtype=np.float64)
-        for s in self._chunks():
-            p, c = asked[s], self._corners(s, seconds)
-            self._range(c, s, floor, ceiling)
-            strong, fits = self._judge(c, s, p)
-            ok[s] = fits
-            out, into = np.maximum(strong, 0.0), np.minimum(strong, 0.0)
-            low_v = c.e - c.rho * out
-            high_v = c.f - c.rho_c * into
-            weak = p / high_v
-            celsius = self.temperature[s] - KELVIN
-            warm = celsius + self.doubts.temperature + c.heat + c.heat_a * strong * strong
-            found = (
-                (c.soc_lo - out * c.per_a, c.soc_hi - into * c.per_a),
-                (low_v, high_v),
-                (np.minimum(weak, strong), np.maximum(weak, strong)),
-                (celsius - self.doubts.temperature - self._cooling(s, seconds), warm),
-            )
-            for (low, high), (a, b) in zip(pairs, found, strict=True):
-                low[s], high[s] = a, b
-        bad = np.flatnonzero(~ok)
-        if len(bad):
-            limit[bad], after[bad] = self._first(bad, asked[bad], seconds, 10 if when else 0)
-        return LookAhead(floor, ceiling, pairs[0], pairs[1], pairs[2], pairs[3], ok, limit, after)
+        ends, ok = np.empty((8, n)), np.empty(n, dtype=np.bool_)
+        limit, after = np.empty(n, dtype=np.int8), np.empty(n)
+        asked = np.ascontiguousarray(power, dtype=np.float64)
+        if asked.shape != (n,):
+            raise ValueError(f"power must have shape ({n},)")
+        fleet, halvings = self._fleet(seconds), 10 if when else 0
+        ahead.look.ready()(*fleet, seconds, self._rate, halvings, asked, floor, ceiling, ends, ok, limit, after)
+        soc, voltage, current, temperature = ((ends[k], ends[k + 1]) for k in range(0, 8, 2))
+        return LookAhead(floor, ceiling, soc, voltage, current, temperature, ok, limit, after)
 
-    def _range(self, c: _Corners, s: slice, floor: Ints, ceiling: Ints) -> None:
-        derate = self.derate[s]
-        # A microwatt inward, so that the rounding of these sums cannot carry the range over a limit.
-        out = np.minimum(c.max_out * (c.e - c.rho * c.max_out) - 1e-6, self.discharge_w[s] * derate)
-        into = np.minimum(c.max_in * (c.e + c.rho_q * c.max_in) - 1e-6, self.charge_w[s] * derate)
-        known = np.isfinite(c.max_out + c.max_in)
-        if known.all():
-            ceiling[s], floor[s] = np.maximum(out, 0.0), -np.maximum(into, 0.0)
-        else:
-            ceiling[s] = np.where(known, np.maximum(out, 0.0), EMPTY[1])
-            floor[s] = np.where(known, -np.maximum(into, 0.0), EMPTY[0])
-
-    def _cooling(self, s: slice, seconds: float) -> Floats:
-        """How much colder it may get without current (K)."""
-        above = self.temperature[s] - self.doubts.temperature - self.ambient[s]
-        found: Floats = seconds * self._watts_k[s] * self._conductance[s] * np.maximum(above, 0.0)
-        return found
+    def _fleet(self, seconds: float) -> tuple[Any, ...]:
+        """What the compiled look-aheads take first. Raises `ValueError` for arrays of another length."""
+        columns = (
+            self.soc,
+            self.v1,
+            self.v2,
+            self.temperature,
+            self._factor,
+            self.ambient,
+            self.shortfall,
+            self.excess,
+            self.below,
+            self.above,
+            self.derate,
+        )
+        state = tuple(np.ascontiguousarray(column, dtype=np.float64) for column in columns)
+        variance = np.ascontiguousarray(self.variance, dtype=np.float64)
+        if any(column.shape != (self.count,) for column in state) or variance.shape != (6, self.count):
+            raise ValueError("the twin's state must have an entry for each unit")
+        tables = self._figures, self.of, self._starts, self._levels, self._slopes, self._steep(seconds)
+        return *tables, self.doubts.temperature, state, variance
 
     def _chunks(self) -> Iterator[slice]:
         for at in range(0, self.count, CHUNK):
@@ -350,13 +329,19 @@ class Twin:
         return x, at
 
     def _steep(self, seconds: float) -> Floats:
-        """By place in the table, the steepest rise over one step that a unit can come to within the time."""
-        reach = 1 + int(np.ceil(self._rate * seconds * GRID / (1 - self.doubts.capacity)))
-        if reach not in self._steepest:
-            padded = np.pad(self._slopes.reshape(-1, GRID), ((0, 0), (reach, reach)), mode="edge")
-            windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
-            self._steepest[reach] = windows.max(axis=2).ravel()
-        return self._steepest[reach]
+        """By place in the table, the steepest rise over one step that a unit can come to: row r within r + 1 steps, the
+        last row within the time. Raises `ValueError` for a time that is not above zero or not finite."""
+        if not 0 < seconds < float("inf"):
+            raise ValueError("a look-ahead needs a time above zero")
+        rows = 1 + int(np.ceil(self._rate * seconds))
+        if rows not in self._steepest:
+            found = []
+            for reach in range(1, min(rows, GRID) + 1):
+                padded = np.pad(self._slopes.reshape(-1, GRID), ((0, 0), (reach, reach)), mode="edge")
+                windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
+                found.append(windows.max(axis=2).ravel())
+            self._steepest[rows] = np.array(found)
+        return self._steepest[rows]
 
     def _step(self, s: slice, dt: float, given: Floats, is_power: bool, currents: Floats) -> None:
         soc, v1, v2, kelvin = self.soc[s], self.v1[s], self.v2[s], self.temperature[s]
@@ -413,91 +398,3 @@ class Twin:
         u = self._lookup(soc, s)[0] - v1 - v2
         found: Floats = 2 * power / (u + np.sqrt(np.maximum(u * u - 4 * r0 * power, 0.0)))
         return found
-
-    def _corners(self, s: Where, t: float | Floats) -> _Corners:
-        """The pessimistic ends over `t` seconds, one horizon for all or one for each unit."""
-        v1, v2, factor = self.v1[s], self.v2[s], self._factor[s]
-        soc_lo, soc_hi = self.soc_band(s)
-        soc_lo, soc_hi = soc_lo - self.shortfall[s], soc_hi + self.excess[s]
-        low, at_lo = self._lookup(soc_lo, s)
-        high, at_hi = self._lookup(soc_hi, s)
-        p = self.variance
-        error = self.curve_error[s] + SIGMAS * np.sqrt(np.maximum(p[3, s] + 2 * p[4, s] + p[5, s], 0.0))
-        above1, above2 = np.maximum(v1, 0.0), np.maximum(v2, 0.0)
-        e = low - above1 - above2 - error
-        f = high + (above1 - v1) + (above2 - v2) + error
-        r0, r1, r2 = (r[s] * factor for r in self._large)
-        pairs = r0 + t * r1 / (self.c1[s] * r1 + 0.5 * t) + t * r2 / (self.c2[s] * r2 + 0.5 * t)
-        steep, steeply = self._steep(float(np.max(t))), self._steeply[s] * t
-        rho, rho_c = pairs + steep[at_lo] * steeply, pairs + steep[at_hi] * steeply
-        per_a, heat_a, heats = self._per_as[s] * t, self._all_large[s] * factor * t, self._heats
-        kelvin, ambient = self.temperature[s], self.ambient[s]
-        heat = (v1 * v1 * heats[0][s] + v2 * v2 * heats[1][s]) * t / factor
-        heat += (
-            t * self._watts_k[s] * self._conductance[s] * np.maximum(ambient - kelvin + self.doubts.temperature, 0.0)
-        )
-        out = (
-            self.discharge_a[s],
-            (e - self.min_v[s]) / rho,
-            (soc_lo - self.soc_min[s]) / per_a,
-            self._hottest(s, t, self._discharge_k, heat, heat_a),
-        )
-        into = (
-            self.charge_a[s],
-            (self.max_v[s] - f) / rho_c,
-            (self.soc_max[s] - soc_hi) / per_a,
-            self._hottest(s, t, self._charge_k, heat, heat_a),
-        )
-        max_out = np.maximum(np.minimum(np.minimum(out[0], out[1]), np.minimum(out[2], out[3])), 0.0)
-        max_in = np.maximum(np.minimum(np.minimum(into[0], into[1]), np.minimum(into[2], into[3])), 0.0)
-        # INVARIANT: nothing that is not a finite number, wherever it stands, leaves a current that is allowed.
-        known = np.isfinite(soc_lo + soc_hi + e + f + heat + kelvin + ambient + self.derate[s])
-        if not known.all():
-            max_out, max_in = np.where(known, max_out, np.nan), np.where(known, max_in, np.nan)
-        rho_q = self._small[s] * factor
-        return _Corners(soc_lo, soc_hi, e, f, rho, rho_c, rho_q, per_a, heat, heat_a, out, into, max_out, max_in)
-
-    def _hottest(self, s: Where, t: float | Floats, limits: Floats, heat: Floats, heat_a: Floats) -> Floats:
-        """The greatest current that leaves the temperature inside its limits; no limit where none is near."""
-        kelvin, off = self.temperature[s], self.doubts.temperature
-        cold, hot = limits[0, s], limits[1, s]
-        if len(kelvin):
-            most = kelvin.max() + off + heat.max() + (self._most_heat[s] * self._factor[s] * t).max()
-            if most < hot.min() and kelvin.min() - off >= cold.max():
-                return np.array(np.inf)
-        room = np.maximum(hot - kelvin - off - heat, 0.0) / heat_a
-        found: Floats = np.where(kelvin - off < cold, 0.0, np.sqrt(room))
-        return found
-
-    def _judge(self, c: _Corners, s: Where, power: Floats) -> tuple[Floats, Bools]:
-        """The greatest current a power may draw over the horizon, and whether every limit bears it."""
-        out = power >= 0
-        rho = np.where(out, c.rho, c.rho_q)
-        strong = 2 * power / (c.e + np.sqrt(np.maximum(c.e * c.e - 4 * rho * power, 0.0)))
-        derate = self.derate[s]
-        ok = (strong <= c.max_out) & (strong >= -c.max_in)
-        ok &= (power <= self.discharge_w[s] * derate) & (power >= -self.charge_w[s] * derate)
-        return strong, ok
-
-    def _first(
-        self, bad: NDArray[np.intp], power: Floats, seconds: float, halvings: int
-    ) -> tuple[NDArray[np.int8], Floats]:
-        """Which limit broke first for units that are not ok, and when, by halving the horizon."""
-        early, late = np.zeros(len(bad)), np.full(len(bad), seconds)
-        for _ in range(halvings):
-            t = 0.5 * (early + late)
-            fits = self._judge(self._corners(bad, t), bad, power)[1]
-            early, late = np.where(fits, t, early), np.where(fits, late, t)
-        c = self._corners(bad, late)
-        strong = np.abs(self._judge(c, bad, power)[0])
-        derate = self.derate[bad]
-        found = np.full(len(bad), Limit.UNKNOWN, dtype=np.int8)
-        over = power > np.where(power >= 0, self.discharge_w[bad], 0.0) * derate
-        over |= power < -self.charge_w[bad] * derate
-        names = (Limit.CURRENT, Limit.VOLTAGE, Limit.CHARGE, Limit.TEMPERATURE)
-        for name, a, b in reversed(list(zip(names, c.discharge, c.charge, strict=True))):
-            found[strong > np.maximum(np.where(power >= 0, a, b), 0.0)] = name
-        found[over] = Limit.POWER
-        unknown = ~np.isfinite(power + strong + c.max_out + c.max_in)
-        found[unknown] = Limit.UNKNOWN
-        return found, np.where(unknown | (early == 0), 0.0, late) if halvings else np.full(len(bad), np.nan)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import compiler.to_kernel
 from bench.kernel import rule_set
 from compiler.facts import FALSE, TRUE, Fact, FactSet, RuleFact, Variable, holds, rows
-from compiler.to_kernel import CHUNK, Kernel
+from compiler.steps import WIDTH
+from compiler.to_kernel import Kernel
 from compiler.to_python import single, source
 from tests.packs import unit_rules
 
@@ -175,7 +175,7 @@ def test_constant_rules_ask_for_what_their_facts_mention() -> None:
     assert assert_one_meaning(facts, [(x, y) for x in (0, 10, None) for y in (0, 5, None)]) == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 65])
+@pytest.mark.parametrize("count", [0, 1, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 65])
 def test_every_number_of_states_is_judged_alike(count: int) -> None:
     facts = made([(0, 100), (0, 100)], [(("L", ((1, 1),), 50, False), ("L", ((0, 1), (1, -1)), 3, False))])
     pick = np.random.default_rng(3)
@@ -292,7 +292,3 @@ def test_made_up_facts_mean_the_same_in_kernel_and_generated_code(facts: FactSet
     pick = random.Random(seed)
     states = [near(facts, pick, *chances) for chances in [(0, 0), (0.2, 0.2)] for _ in range(12)]
     assert_one_meaning(facts, states + at_limits(facts, pick, 2))
-
-
-def test_a_chunk_is_a_power_of_two() -> None:
-    assert compiler.to_kernel.CHUNK.bit_count() == 1

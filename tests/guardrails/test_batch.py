@@ -132,8 +132,9 @@ def test_any_rows_give_the_nearest_step(bodies: list[Fact], seed: int) -> None:
     grid = pick.choice([1, 2, 5], 12)
     asked = pick.integers(-20, 21, 12) // grid * grid
     stretches = Stretches(facts, 0)
-    found, ok = stretches.nearest(values, asked, grid)
-    low, high = stretches.around(values, found, grid)
+    usable = np.ones(values.shape, dtype=np.bool_)
+    found, ok = stretches.nearest(values, usable, asked, grid)
+    low, high = stretches.around(values, usable, found, grid)
     for u in range(12):
         state = {i: int(values[i, u]) for i in range(4)}
         best = scalar(facts, state, 0, int(asked[u]), int(grid[u]))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardrails import ahead
 from guardrails.cells import CHEMISTRIES, KELVIN, Pack, pack_of
 from guardrails.fleet import BatteryFile, BatteryModel, FleetError, load_site
 from guardrails.twin import CHUNK, EMPTY, Doubt, Limit, Twin
@@ -212,6 +213,25 @@ def test_a_state_that_is_not_a_number_gives_no_range(field: str, bad: float) -> 
     assert not twin.look_ahead(np.array([0, 0])).ok[1]
 
 
+def test_the_compiled_look_ahead_is_what_python_computes_bit_by_bit() -> None:
+    twin = drawn(3, 150, list(PACKS.values()))
+    twin.soc[::17], twin.v1[1::17], twin.derate[2::17], twin.variance[4, 3::17] = np.nan, np.inf, -np.inf, np.nan
+    fleet, power = twin._fleet(5.0), np.random.default_rng(4).uniform(-1.6, 1.6, twin.count) * twin.discharge_w
+    power[5::17] = np.nan
+    found = []
+    with np.errstate(all="ignore"):
+        for reach, look in ((ahead.reach.plain, ahead.look.plain), (ahead.reach.ready(), ahead.look.ready())):
+            whole = [np.zeros(twin.count, dtype=np.int64) for _ in range(4)]
+            ends, ok = np.zeros((8, twin.count)), np.zeros(twin.count, dtype=np.bool_)
+            limit, after = np.zeros(twin.count, dtype=np.int8), np.zeros(twin.count)
+            reach(*fleet, 5.0, *whole[:2])
+            look(*fleet, 5.0, twin._rate, 10, power, *whole[2:], ends, ok, limit, after)
+            found.append([*whole, *ends, ok, limit, after])
+    for a, b in zip(*found, strict=True):
+        assert np.array_equal(a, b, equal_nan=a.dtype == np.float64)
+    assert len(set(found[0][-2].tolist())) > 4
+
+
 def test_nothing_is_known_before_the_start_and_a_power_that_is_no_number_is_never_ok() -> None:
     assert ends(Twin([PACKS["LFP"]])) == EMPTY
     for bad in (np.nan, np.inf, -np.inf):
@@ -243,6 +263,25 @@ def test_each_unit_of_a_large_fleet_is_as_if_it_were_alone() -> None:
         assert ends(alone) == (floor[k], ceiling[k])
         assert alone.advance(1.0, power=powers[k : k + 1])[0] == pytest.approx(currents[k], rel=1e-12)
         assert alone.soc[0] == pytest.approx(twin.soc[k], rel=1e-12)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, np.nan, np.inf])
+def test_a_look_ahead_needs_a_time(seconds: float) -> None:
+    for look in (made(PACKS["LFP"]).reach, lambda s: made(PACKS["LFP"]).look_ahead(np.array([0]), s)):
+        with pytest.raises(ValueError, match="time above zero"):
+            look(seconds)
+
+
+def test_arrays_of_another_length_are_refused() -> None:
+    twin = made(PACKS["LFP"])
+    with pytest.raises(ValueError, match="power"):
+        twin.look_ahead(np.zeros(2))
+    twin.derate = np.ones(2)
+    with pytest.raises(ValueError, match="entry for each unit"):
+        twin.reach()
+    for of in ([1], [-1], [[0]]):
+        with pytest.raises(ValueError, match="place of a pack"):
+            Twin([PACKS["LFP"]], of)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
