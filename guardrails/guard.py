@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from compiler.inputs import in_range
-from compiler.instance import of_one, of_pool
+from compiler.instance import Instance, of_one, of_pool
 from compiler.to_exact import Finding, Unusable, Value
 from guardrails.case import Case, judge_facts
 from guardrails.recorder import Later, blocked, reason_of
@@ -91,7 +91,7 @@ class Guard(Subjects):
         return self._decide(request.unit, "unit", self._one(request), [request])
 
     def _one(self, request: Request) -> Case:
-        rules = self._cached("unit", lambda: of_one(self.core, "unit", "command"))
+        rules = self._cached("unit", self._of_unit)
         state = {n: v for n, v in request.state.items() if n != COMMANDED}
         return Case(
             rules,
@@ -101,6 +101,13 @@ class Guard(Subjects):
             {COMMANDED: request.codec},
             {COMMANDED: request.unit},
         )
+
+    def _of_unit(self) -> Instance:
+        """Raises `ValueError` where no rule speaks of what is commanded: then nothing complies with anything."""
+        found = of_one(self.core, "unit", "command")
+        if COMMANDED not in found.names():
+            raise ValueError(f"no rule for commands speaks of {COMMANDED}")
+        return found
 
     def decide_pool(self, pool: str, requests: Sequence[Request]) -> Decision:
         """One decision on the set points of every member of a pool, which stand or fall together.

@@ -110,7 +110,7 @@ class House:
         except BaseException:
             self.close()
             raise
-        self.opened_ns = time.monotonic_ns()
+        self.remembered.forgotten = time.monotonic()
 
     def _open_rules(self) -> None:
         self.book.replay(self.ledger.records())

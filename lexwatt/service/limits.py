@@ -52,31 +52,33 @@ class Remembered:
     """Answers by caller and idempotency key: asked again with the same body, the same answer is given.
 
     It is kept in memory, for a time and a number of answers. What was sealed before a restart can no longer be
-    redeemed, since the secret of the seals went with the process.
+    redeemed, since the secret of the seals went with the process. `forgotten` is the moment (s, the clock's) before
+    which a request may have been decided that is not remembered any more.
     """
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._seconds, self._clock = most, seconds, clock
         self._answers: OrderedDict[tuple[str, str, str], _Answer] = OrderedDict()
+        self.forgotten = clock()
 
-    def begin(self, caller: str, path: str, key: str, body: bytes) -> bytes | None:
-        """The answer given before, or None where the request is now this caller's to make.
+    def begin(self, caller: str, path: str, key: str, body: bytes, begun: float) -> bytes | None:
+        """The answer given before, or None where the request, first sent at `begun`, is now this caller's to make.
 
         Raises `Problem`: 400 for a key that is none, 422 where the key was used for another body, 409 while the first
-        request is still under way, 503 where every remembered request still is.
+        request is still under way or where nobody knows any more whether it was decided, 503 where every remembered
+        request is under way.
         """
         if not _KEY.fullmatch(key):
             raise Problem(400, "bad-idempotency-key", "Idempotency-Key has 1 to 128 visible ASCII characters")
         now = self._clock()
-        while self._answers:
-            oldest = next(iter(self._answers))
-            answer = self._answers[oldest]
-            if answer.data is None or (now - answer.at <= self._seconds and len(self._answers) < self._most):
-                break
-            del self._answers[oldest]
         name = (caller, path, key)
+        self._forget(lambda answer: now - answer.at > self._seconds)
         known = self._answers.get(name)
         if known is None:
+            if begun <= self.forgotten:
+                what = "this was begun before what is remembered, and may be on record: look, then ask anew"
+                raise Problem(409, "begun-before", f"{what} under another key")
+            self._forget(lambda answer: len(self._answers) >= self._most)
             if len(self._answers) >= self._most:
                 raise Problem(503, "busy", "too many requests are under way", headers={"Retry-After": "1"})
             self._answers[name] = _Answer(body, now)
@@ -87,6 +89,15 @@ class Remembered:
             detail = "the request with this Idempotency-Key is still under way"
             raise Problem(409, "still-under-way", detail, headers={"Retry-After": "1"})
         return known.data
+
+    def _forget(self, needless: Callable[[_Answer], bool]) -> None:
+        """Forgets the oldest answers as long as they are needless; never a request that is under way."""
+        while found := next(((n, a) for n, a in self._answers.items() if a.data is not None), None):
+            name, answer = found
+            if not needless(answer):
+                break
+            self.forgotten = max(self.forgotten, answer.at)
+            del self._answers[name]
 
     def end(self, caller: str, path: str, key: str, data: bytes | None) -> None:
         """Keeps the answer of a request that was begun; without one the key is free again."""

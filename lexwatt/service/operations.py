@@ -132,12 +132,10 @@ async def _answered(call: Call) -> Response:
     key = request.headers.get("idempotency-key") if operation.once else None
     if key is None:
         return await operation.answer(call)
-    if call.arrived - (_head_ms(call, "Lexwatt-Begun", 0, MOST_MS) or 0) * 1_000_000 < house.opened_ns:
-        # Answers are remembered in memory: of what was begun before, nobody here knows whether it was decided.
-        what = "this was begun before the service started, and may be on record: look, then ask anew under another key"
-        raise Problem(409, "begun-before", what)
+    # Answers are remembered in memory: of what was begun before, nobody here knows whether it was decided.
+    begun_ns = call.arrived - (_head_ms(call, "Lexwatt-Begun", 0, MOST_MS) or 0) * 1_000_000
     who = (call.caller.name, operation.path, key)
-    given = house.remembered.begin(*who, call.body)
+    given = house.remembered.begin(*who, call.body, begun_ns / 1e9)
     if given is not None:
         return Response(given, 200, {"Idempotent-Replay": "true"}, JSON)
     kept: bytes | None = None

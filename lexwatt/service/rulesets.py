@@ -23,7 +23,7 @@ from compiler.instance import of_one
 from compiler.lower import CannotLower, lower
 from compiler.to_exact import Value
 from guardrails.fleet import Fleet
-from guardrails.guard import Guard
+from guardrails.guard import COMMANDED, Guard
 from guardrails.quick import Quick
 from guardrails.seal import Sealer
 from jurisdictions.loader import load, packs
@@ -115,11 +115,14 @@ def compile_edition(
 ) -> Edition:
     """The edition of a choice; `keep` stores its document.
 
-    Raises `Problem` for packs that do not exist or do not compile for that day.
+    Raises `Problem` for packs that do not exist, do not compile for that day or say nothing of commanded power.
     """
     program, core, data = _read(choice)
     vocabulary = core.declared()
     registered = {u.id: read(vocabulary, u.inputs()).values for u in fleet.units.values()}
+    if COMMANDED not in of_one(core, "unit", "command").names():
+        # A command that no rule looks at is not one that complies.
+        raise Problem(422, "rules-do-not-compile", f"no rule for commands speaks of {COMMANDED}")
     made = forms(core, program, fleet)
     read_of = {n: d for n, d in vocabulary.items() if d.role in READINGS}
     fresh = {n: FOREVER_MS if d.stale is None else int(d.stale * 1000) for n, d in read_of.items()}

@@ -186,6 +186,7 @@ def test_a_proposal_lapses_and_only_so_many_stand_open(tmp_path: Path) -> None:
 
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"packs": ["nowhere"]}, 422, "no such pack"),
+    ({"packs": ["nordic"]}, 422, "no rule for commands speaks of active_power"),
     ({"packs": ["../jurisdictions/operator"]}, 422, "form"),
     ({"packs": ["/etc"]}, 422, "form"),
     ({"packs": []}, 422, "form"),
