@@ -195,31 +195,38 @@ def _broken(corners, figures, p, derate, power):
     return _UNKNOWN
 
 
+@helper
+def _unit(state, variance, i):
+    """What the corners take of one unit: its state, and how uncertain charge and over-voltages are."""
+    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate = state
+    return (
+        soc[i],
+        v1[i],
+        v2[i],
+        kelvin[i],
+        factor[i],
+        ambient[i],
+        shortfall[i],
+        excess[i],
+        below[i],
+        above[i],
+        derate[i],
+        variance[0, i],
+        variance[3, i] + 2 * variance[4, i] + variance[5, i],
+    )
+
+
 _FLEET = "f8[:,::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[:,::1], f8, UniTuple(f8[::1], 11), f8[:,::1]"
 
 
 @compiled(f"void({_FLEET}, f8, i8[::1], i8[::1])")
 def reach(figures, of, start, levels, slopes, steep, doubt, state, variance, seconds, floor, ceiling):
     """Fills floor and ceiling of the power that each unit can hold for some seconds."""
-    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate = state
+    derate = state[10]
     last = len(steep) - 1
     for i in range(len(of)):
         p = of[i]
-        unit = (
-            soc[i],
-            v1[i],
-            v2[i],
-            kelvin[i],
-            factor[i],
-            ambient[i],
-            shortfall[i],
-            excess[i],
-            below[i],
-            above[i],
-            derate[i],
-            variance[0, i],
-            variance[3, i] + 2 * variance[4, i] + variance[5, i],
-        )
+        unit = _unit(state, variance, i)
         corners = _corners(seconds, doubt, unit, figures, p, start[p], levels, slopes, steep, last)
         floor[i], ceiling[i] = _range(corners, figures, p, derate[i])
 
@@ -251,25 +258,11 @@ def look(
     """Fills in what each power would do: the range, both `ends` of charge, voltage, current and temperature (degC),
     whether it is `ok`, which limit it breaks and, found by halving the horizon, when. `rate` is how many steps of the
     curve a unit may come in a second."""
-    soc, v1, v2, kelvin, factor, ambient, shortfall, excess, below, above, derate = state
+    kelvin, ambient, derate = state[3], state[5], state[10]
     last = len(steep) - 1
     for i in range(len(of)):
         p, asked = of[i], power[i]
-        unit = (
-            soc[i],
-            v1[i],
-            v2[i],
-            kelvin[i],
-            factor[i],
-            ambient[i],
-            shortfall[i],
-            excess[i],
-            below[i],
-            above[i],
-            derate[i],
-            variance[0, i],
-            variance[3, i] + 2 * variance[4, i] + variance[5, i],
-        )
+        unit = _unit(state, variance, i)
         corners = _corners(seconds, doubt, unit, figures, p, start[p], levels, slopes, steep, last)
         floor[i], ceiling[i] = _range(corners, figures, p, derate[i])
         soc_lo, soc_hi, e, f, rho, rho_c, _, per_a, heat, heat_a, _, _, _ = corners
